@@ -1,0 +1,52 @@
+# make demo   set up, then run the main job on simulated sessions (a few minutes)
+# make test   set up, then run all tests
+# make lint   formatting, lint and types, as in CI
+# make bench  the benchmarks
+# make lock   rewrite requirements.lock from pyproject.toml
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+JOBS   ?= 2
+
+# Spinning OpenMP threads slow a shared machine many times over.
+export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 0
+export OMP_NUM_THREADS := 1
+
+.PHONY: demo test lint format bench lock clean
+
+demo: $(READY)
+	$(BIN)/realm demo --jobs $(JOBS)
+
+test: $(READY)
+	$(BIN)/pytest -n $(JOBS)
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "REALM needs Python 3.11 or newer; set PYTHON=..."'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+# torch is pinned by hand: an unpinned one may bring gigabytes of GPU libraries.
+lock:
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet hatchling editables -e '.[dev]'
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/^\(torch==[0-9.]*\)+cpu$$/\1/' > requirements.lock
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,25 @@
+"""REALM: causal decoding of behavior from local field potentials."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from realm.decoder import Decoder as Decoder
+
+try:
+    __version__ = version("realm-lfp")
+except PackageNotFoundError:  # running from a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = ["Decoder", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load `realm.Decoder` on first use, so that the signal chain alone needs no torch."""
+    if name == "Decoder":
+        from realm.decoder import Decoder
+
+        return Decoder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,81 @@
+"""Calibrating a saved decoder to a recording of a new session: `realm calibrate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from realm.data.prepare import prepare_session
+from realm.data.sessions import PreparedSession
+from realm.data.windows import WindowSource
+from realm.decoder import Decoder
+from realm.evaluation.methods import session_info
+from realm.files import make_folder, sha256_json
+from realm.recipe import parse_recipe, with_overrides
+from realm.run import Progress, fingerprint, silent
+from realm.training.calibrate import calibrate
+from realm.training.pretrain import behavior_scales
+
+
+class Calibration(NamedTuple):
+    """What a calibration reached: R² on the new session's validation time, NaN if undefined."""
+
+    session_id: str
+    validation_r2: float
+    cpu_s: float
+
+
+def calibrate_decoder(
+    file: Path | str, model: Path | str, out: Path | str, *, label_s: float | None = None,
+    overrides: Sequence[str] = (), seed: int = 0, progress: Progress | None = None,
+) -> Calibration:  # fmt: skip
+    """Add the session of `file` to the decoder in `model` and save the result in `out`.
+
+    What the decoder says of its other sessions does not change when only the adapter moves; the
+    head is shared, so they drift a little when it moves too.
+
+    Raises:
+        ValueError: the recording does not fit the decoder, or is a session it already has.
+    """
+    progress = progress or silent()
+    decoder = Decoder.from_pretrained(str(model))
+    recipe = parse_recipe(
+        with_overrides(decoder.fitted_recipe.resolved(), overrides), str(model)
+    )
+    out = make_folder(out)
+    path = prepare_session(Path(file), out / "prepared", recipe.signal, recipe.data)
+    session = PreparedSession.load(path)
+    _check_fits(decoder, session, Path(file))
+    bins = round(recipe.data.window_s * 1000 / session.bin_ms)
+    budget = {} if label_s is None else {session.session_id: label_s}
+    source = WindowSource(
+        [session], window_bins=bins, batch_size=recipe.calibrate.optimization.batch_size, seed=seed,
+        label_s=budget,
+    )  # fmt: skip
+    student = decoder.student_
+    student.add_session(session_info(session))
+    for session_id, scale in behavior_scales([session], budget).items():
+        student.set_behavior_scale(session_id, *scale)
+    facts = {"label_s": label_s, "seed": seed, "session": fingerprint(session), "model": str(model)}
+    result = calibrate(
+        student, session, source, recipe.calibrate, recipe.distill, out / "calibration", seed=seed,
+        fingerprint=sha256_json(facts | {"recipe": recipe.resolved()}),
+        report=progress.training(session.session_id, recipe.calibrate.optimization.steps),
+    )  # fmt: skip
+    decoder.chains_[session.session_id] = session.chain
+    decoder.save_pretrained(out)
+    return Calibration(session.session_id, result.best_score, result.cpu_s)
+
+
+def _check_fits(decoder: Decoder, session: PreparedSession, file: Path) -> None:
+    if session.session_id in decoder.sessions_:
+        raise ValueError(
+            f"{file}: expected a session that the decoder does not have, but it knows "
+            f"{session.session_id!r}; decode it with realm decode"
+        )
+    if tuple(session.behavior_names) != decoder.behavior_names_:
+        raise ValueError(
+            f"{file}: expected behavior {', '.join(decoder.behavior_names_)} as in the decoder, "
+            f"found {', '.join(session.behavior_names)}; give the same behavior"
+        )

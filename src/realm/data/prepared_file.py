@@ -1,0 +1,185 @@
+"""Write one prepared session file in blocks; its layout is described in `sessions`.
+
+A recording is read twice: once through training time, for the guard of the signal chain, and once
+from end to end, for the features. Memory does not grow with the recording's length, except for
+behavior.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from torch_brain.data import (
+    ArrayDict,
+    Data,
+    Interval,
+    RegularTimeSeries,
+    SessionDescription,
+    SubjectDescription,
+)
+
+from realm.data.behavior import Aligned, align
+from realm.data.config import DataConfig
+from realm.data.nwb import Recording
+from realm.data.sessions import FORMAT
+from realm.data.splits import check_length, split_bins, split_intervals
+from realm.files import atomic_path
+from realm.signal import NormalizationFit, SignalChain, SignalConfig
+
+BLOCK_VALUES = 1 << 20  # samples x channels read at once
+GUARD_VALUES = 1 << 23  # samples x channels of training time that set the guard's limits
+
+
+def write_prepared(
+    recording: Recording,
+    target: Path,
+    signal: SignalConfig,
+    data: DataConfig,
+    provenance: dict[str, Any],
+) -> None:
+    """Compute and write everything about `recording` to `target`, atomically.
+
+    Args:
+        recording: open for reading.
+        target: of the prepared file.
+        signal, data: settings.
+        provenance: what to store about the origin, with "input_sha256" and "config_sha256".
+
+    Raises:
+        ValueError: the recording cannot be used; the message names it and says what to do.
+        OSError: the file cannot be written; an earlier one is kept.
+    """
+    chain = _new_chain(recording, signal)
+    n_bins = chain.n_bins(recording.n_samples)
+    check_length(recording.path, n_bins, signal.bin_ms, data.window_s)
+    behavior = _behavior(recording, data, signal.bin_ms, n_bins)
+    train_bins = split_bins(n_bins, signal.bin_ms)["train"][1]
+    chain = chain.fit_guard(_training_samples(recording, train_bins * signal.bin_ms / 1000))
+    with atomic_path(target) as temporary, h5py.File(temporary, "w") as file:
+        chain = _write_features(file, recording, chain, n_bins, train_bins)
+        _skeleton(recording, chain, behavior, n_bins, provenance).to_hdf5(file)
+
+
+def _new_chain(recording: Recording, signal: SignalConfig) -> SignalChain:
+    try:
+        return SignalChain(
+            signal, recording.sampling_rate_hz, recording.channel_names, recording.bad_channels
+        )
+    except ValueError as error:
+        raise ValueError(f"{recording.path}: {error}") from error
+
+
+def _behavior(recording: Recording, data: DataConfig, bin_ms: float, n_bins: int) -> Aligned:
+    """Behavior per bin, or a ValueError if none of it falls into training time."""
+    series = recording.behavior(data.behavior)
+    aligned = align(series, data.target, data.smoothing_s, bin_ms, n_bins, recording.start_s)
+    train = slice(*split_bins(n_bins, bin_ms)["train"])
+    if not aligned.mask[train].any():
+        known = series.timestamps_s[np.isfinite(series.values).all(axis=1)]
+        begin, end = recording.start_s, recording.start_s + n_bins * bin_ms / 1000
+        where = f"{known[0]:.1f} to {known[-1]:.1f} s" if len(known) else "no time at all"
+        raise ValueError(
+            f"{recording.path}: expected behavior {data.behavior!r} to overlap the first 70% of "
+            f"the LFP ({begin:.1f} to {end:.1f} s), but it is known for {where}; bring both onto "
+            "one clock, choose another behavior path or leave this session out"
+        )
+    return aligned
+
+
+def _training_samples(recording: Recording, train_s: float) -> NDArray[np.float64]:
+    """Samples of training time, (samples, channels): all, or blocks spread evenly through it."""
+    n_train = min(recording.n_samples, int(train_s * recording.sampling_rate_hz))
+    budget = max(1, GUARD_VALUES // recording.n_channels)
+    if n_train <= budget:
+        return recording.read(0, n_train)
+    block = max(1, budget // 64)
+    starts = np.linspace(0, n_train - block, 64).astype(int).tolist()
+    return np.concatenate([recording.read(start, start + block) for start in starts])
+
+
+def _write_features(
+    file: h5py.File, recording: Recording, chain: SignalChain, n_bins: int, train_bins: int
+) -> SignalChain:
+    """Stream the recording into `file`; returns the chain with its normalization fitted."""
+    shape = (n_bins, chain.n_channels, len(chain.band_names))
+    group = file.create_group("features")
+    values = group.create_dataset("values", shape, "f4", chunks=_chunks(shape))
+    filled = group.create_dataset("filled", shape[:2], "f4", chunks=_chunks(shape[:2]))
+    fit = NormalizationFit(*shape[1:])
+    state, done = chain.initial_state(), 0
+    for block in recording.blocks(max(1, BLOCK_VALUES // chain.n_channels)):
+        features, state = chain.step(block, state)
+        stop = done + len(features.values)
+        values[done:stop], filled[done:stop] = features.values, features.filled
+        training = max(0, min(stop, train_bins) - done)
+        fit.update(features.values[:training], features.filled[:training])
+        done = stop
+    assert done == n_bins
+    rate = 1000 / chain.bin_ms
+    group.attrs["object"], group.attrs["sampling_rate"] = RegularTimeSeries.__name__, rate
+    Interval(0.0, n_bins / rate).to_hdf5(group.create_group("domain"))
+    return chain.with_normalization(fit.result())
+
+
+def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """About a quarter of a megabyte of consecutive bins."""
+    per_bin = int(np.prod(shape[1:]))
+    return (max(1, min(shape[0], (1 << 16) // per_bin)), *shape[1:])
+
+
+def _skeleton(
+    recording: Recording,
+    chain: SignalChain,
+    behavior: Aligned,
+    n_bins: int,
+    provenance: dict[str, Any],
+) -> Data:
+    """Everything of the prepared file except its features."""
+    domain = Interval(0.0, n_bins * chain.bin_ms / 1000)
+    state, arrays = chain.save_state()
+    text = {
+        **provenance,
+        "format": FORMAT,
+        "input_name": recording.path.name,
+        "lfp_path": recording.lfp_path,
+        "lfp_start_s": recording.start_s,
+        "sampling_rate_hz": recording.sampling_rate_hz,
+        "channel_names": recording.channel_names,
+        "regions": recording.regions,
+        "behavior_names": behavior.names,
+        "behavior_unit": behavior.unit,
+        "bin_ms": chain.bin_ms,
+        "n_bins": n_bins,
+    }
+    return Data(
+        domain=domain,
+        session=SessionDescription(id=recording.session_id),
+        subject=SubjectDescription(id=recording.subject),
+        channels=ArrayDict(name=_ascii(recording.channel_names), region=_ascii(recording.regions)),
+        bands=ArrayDict(name=_ascii(chain.band_names)),
+        behavior=RegularTimeSeries(
+            values=behavior.values, mask=behavior.mask, sampling_rate=1000 / chain.bin_ms
+        ),
+        splits=Data(domain=domain, **split_intervals(n_bins * chain.bin_ms / 1000, chain.bin_ms)),
+        provenance=Data(
+            input_sha256=provenance["input_sha256"],
+            config_sha256=provenance["config_sha256"],
+            description=_json(text),
+        ),
+        chain=Data(state=_json(state), arrays=Data(**arrays)),
+    )
+
+
+def _json(content: Any) -> NDArray[np.bytes_]:
+    """JSON as an array of one string: HDF5 attributes hold 64 kB only."""
+    return np.array([json.dumps(content).encode()])
+
+
+def _ascii(names: tuple[str, ...]) -> NDArray[np.str_]:
+    """Names as torch_brain can store them; the exact ones are in the description."""
+    return np.array([n.encode("ascii", "backslashreplace").decode() or "-" for n in names])

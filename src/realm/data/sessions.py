@@ -1,0 +1,224 @@
+"""Prepared sessions: normalized features and behavior of one recording, or of a folder of them.
+
+A prepared file is an ordinary torch_brain recording (`torch_brain.data.Data.load` opens it):
+
+    session.id, subject.id              names
+    channels.name, bands.name           of the feature axes
+    features.values                     (bins, channels, bands) float32, before normalization
+    features.filled                     (bins, channels) float32, share of replaced samples, 0 to 1
+    behavior.values, behavior.mask      (bins, dims) float32; (bins,) bool, True = known
+    splits.train, .validation, .test    intervals in seconds
+    provenance.*                        hashes of input and configuration, and `description`, JSON
+    chain.state, chain.*                the fitted signal chain: JSON and arrays
+
+Time runs from the first sample of the recording; bin k covers [k, k+1) bin widths.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch_brain.data import Data
+
+from realm.signal import Features, SignalChain
+
+FORMAT = 1
+SNAP_BINS = 1e-3
+
+
+class PreparedSession:
+    """One prepared file, read lazily. `PreparedSession.load` opens it.
+
+    Attributes:
+        path: of the file.
+        session_id, subject: of the recording.
+        channel_names, band_names: of the feature axes.
+        bin_ms, n_bins: width and number of bins.
+        chain: the signal chain, its guard and normalization fitted on training time.
+        behavior_names, behavior_unit: of the behavior dims.
+        splits: name to (first bin, bin after the last).
+        provenance: hashes and settings this file was made from.
+    """
+
+    def __init__(self, path: Path, data: Data) -> None:
+        self.path, self._data = path, data
+        self.provenance: dict[str, Any] = description(data)
+        self.session_id, self.subject = str(data.session.id), str(data.subject.id)
+        self.channel_names = tuple(self.provenance["channel_names"])
+        self.regions = tuple(self.provenance["regions"])
+        self.behavior_names = tuple(self.provenance["behavior_names"])
+        self.behavior_unit = str(self.provenance["behavior_unit"])
+        self.bin_ms = float(self.provenance["bin_ms"])
+        self.n_bins = int(self.provenance["n_bins"])
+        self.chain = _load_chain(data)
+        self.band_names = self.chain.band_names
+        self.splits = {
+            name: tuple(round(float(t[0]) * 1000 / self.bin_ms) for t in (part.start, part.end))
+            for name in ("train", "validation", "test")
+            for part in [data.splits.get_nested_attribute(name)]
+        }
+
+    @classmethod
+    def load(cls, path: Path | str) -> PreparedSession:
+        """Open a prepared file.
+
+        Raises:
+            ValueError: it is missing, truncated, foreign or of another version of the format.
+        """
+        path = Path(path)
+        return cls(path, open_prepared(path))
+
+    def features(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Normalized features of bins [start, stop), (bins, channels, bands) float32."""
+        part = self._slice(self._data.features, start, stop)
+        raw = Features(part.values.astype(np.float64), part.filled.astype(np.float64))
+        return self.chain.normalize(raw).values.astype(np.float32)
+
+    def behavior(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Behavior of bins [start, stop): values (bins, dims) float32 and mask, True = known."""
+        part = self._slice(self._data.behavior, start, stop)
+        return part.values, part.mask
+
+    def filled(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Share of samples the guard replaced, (bins, channels), 1 = dead."""
+        values: NDArray[np.float32] = self._slice(self._data.features, start, stop).filled
+        return values
+
+    def training_labels(self, label_s: float | None) -> NDArray[np.bool_]:
+        """Known bins of the training split, only the first `label_s` seconds of them if given.
+
+        Returns:
+            (training bins,) bool.
+
+        Raises:
+            ValueError: `label_s` is negative or not a number.
+        """
+        mask = self.behavior(*self.splits["train"])[1]
+        if label_s is None:
+            return mask
+        if not label_s >= 0:
+            raise ValueError(
+                f"{self.path}: expected a label budget of 0 s or more, got {label_s}; correct it"
+            )
+        return mask & (np.cumsum(mask) <= round(min(label_s, 1e9) * 1000 / self.bin_ms))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._data.close()
+
+    def _slice(self, series: Any, start: int, stop: int) -> Any:
+        if not 0 <= start <= stop <= self.n_bins:
+            raise ValueError(
+                f"{self.path}: expected bins within 0 to {self.n_bins}, got {start} to {stop}; "
+                "ask for bins of this session"
+            )
+        width = self.bin_ms / 1000
+        return series.slice(start * width, stop * width, eps=SNAP_BINS)
+
+
+class PreparedSet:
+    """The prepared sessions of one folder, sorted by session id; all alike in bins and bands.
+
+    Raises:
+        ValueError: no session, or sessions that differ; the message lists the differences.
+    """
+
+    def __init__(self, sessions: list[PreparedSession]) -> None:
+        self.sessions = sorted(sessions, key=lambda session: session.session_id)
+        _check_alike(self.sessions)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> PreparedSet:
+        """Open every prepared file of a folder."""
+        folder = Path(folder)
+        paths = sorted(folder.glob("*.h5"))
+        if not paths:
+            raise ValueError(
+                f"{folder}: expected prepared sessions (*.h5) in this folder, found none; "
+                "run `realm prepare` first or name another folder"
+            )
+        return cls([PreparedSession.load(path) for path in paths])
+
+    def __iter__(self) -> Iterator[PreparedSession]:
+        return iter(self.sessions)
+
+    def __len__(self) -> int:
+        return len(self.sessions)
+
+    def __getitem__(self, session_id: str) -> PreparedSession:
+        for session in self.sessions:
+            if session.session_id == session_id:
+                return session
+        raise ValueError(
+            f"expected one of the sessions {', '.join(s.session_id for s in self.sessions)}, got "
+            f"{session_id!r}; correct the session id"
+        )
+
+
+def open_prepared(path: Path) -> Data:
+    """Open a prepared file lazily, or raise a ValueError that names it."""
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: expected a prepared session here, found no file; run `realm prepare`"
+        )
+    try:
+        data = Data.load(path)
+    except (OSError, KeyError, AssertionError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: expected a prepared session, but it cannot be read ({error}); it is "
+            "truncated or foreign, delete it and run `realm prepare` again"
+        ) from error
+    try:
+        version = description(data)["format"]
+        if version != FORMAT:
+            raise ValueError(f"format {version}, this version reads {FORMAT}")
+        for part in ("features", "behavior", "splits", "chain"):
+            assert data.has_nested_attribute(part), f"{part} missing"
+    except (AttributeError, KeyError, ValueError, AssertionError) as error:
+        data.close()
+        raise ValueError(
+            f"{path}: expected a session prepared by this version, but it is not one ({error}); "
+            "delete it and run `realm prepare` again"
+        ) from error
+    return data
+
+
+def description(data: Data) -> dict[str, Any]:
+    """The JSON description stored in a prepared file."""
+    content: dict[str, Any] = json.loads(bytes(data.provenance.description[0]))
+    return content
+
+
+def _load_chain(data: Data) -> SignalChain:
+    stored = data.chain.arrays
+    arrays = {name: stored.get_nested_attribute(name) for name in list(stored.keys())}
+    return SignalChain.load_state(json.loads(bytes(data.chain.state[0])), arrays)
+
+
+def _check_alike(sessions: list[PreparedSession]) -> None:
+    def kind(s: PreparedSession) -> str:
+        bands = ", ".join(s.band_names)
+        return f"{s.bin_ms:g} ms bins; bands {bands}; behavior {', '.join(s.behavior_names)}"
+
+    kinds: dict[str, list[str]] = {}
+    for session in sessions:
+        kinds.setdefault(kind(session), []).append(session.session_id)
+    if len(kinds) > 1:
+        found = "\n".join(f"  {', '.join(names)}: {what}" for what, names in kinds.items())
+        raise ValueError(
+            f"expected sessions of one kind, got {len(kinds)} kinds:\n{found}\n"
+            "prepare them with one configuration, with bands that every sampling rate allows"
+        )
+    seen: dict[str, PreparedSession] = {}
+    for session in sessions:
+        first = seen.setdefault(session.session_id, session)
+        if first is not session:
+            raise ValueError(
+                f"expected one file per session, got {first.path} and {session.path} for "
+                f"{session.session_id}; remove one of them"
+            )

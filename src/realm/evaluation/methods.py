@@ -1,0 +1,243 @@
+"""Every method of a benchmark behind one interface: train once, then decode any session.
+
+A method is a function of the experiment that returns a `Decode`: given a prepared session, the
+decoding of its whole stream and what that decoding costs. To add a baseline, write such a
+function, name it in `METHODS` and give it its settings in `realm.evaluation.config`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realm.data.sessions import PreparedSession
+from realm.data.windows import Windows, WindowSource
+from realm.evaluation.config import BaselinesConfig
+from realm.evaluation.ridge import LinearProbe, RidgeDecoder, RidgeState
+from realm.nn.adapters import SessionInfo
+from realm.nn.gru import GRUEncoder
+from realm.nn.student import Student
+from realm.nn.teacher import Teacher
+from realm.training.config import DistillConfig
+from realm.training.decode import decode_stream
+from realm.training.distill import distill, lookahead_bins
+from realm.training.loop import Report, TrainingResult
+from realm.training.pretrain import behavior_scales
+
+TIMED_BINS = 200
+SEGMENT_S, CONTEXT_S = 60.0, 10.0  # how the teacher reads a long session
+
+
+class Decoding(NamedTuple):
+    """One session decoded by one method, and the cost of doing so."""
+
+    behavior: NDArray[Any]  # (n_bins, dims) in behavior units, NaN where there is no output
+    parameters: int  # that run at deployment
+    train_cpu_s: float
+    us_per_bin: float  # median of single-bin steps
+    lookahead_ms: float  # inf: needs the whole recording
+
+
+Decode = Callable[[PreparedSession], Decoding]
+
+
+class Experiment(NamedTuple):
+    """What all methods of one seed share."""
+
+    sessions: Sequence[PreparedSession]
+    source: WindowSource  # training windows, with the label budgets
+    label_s: Mapping[str, float]  # seconds of labels of the sessions that have a budget
+    teacher: Teacher
+    teacher_cpu_s: float
+    student: Student
+    student_cpu_s: float
+    distill: DistillConfig
+    baselines: BaselinesConfig
+    seed: int
+    folder: Path  # each trained method keeps its files in a folder of its own here
+    fingerprint: str
+    report: Report | None = None
+
+
+def student_method(experiment: Experiment) -> Decode:
+    """The distilled student."""
+    return _decode_with(experiment.student, experiment.student_cpu_s, experiment.distill)
+
+
+def scratch_method(experiment: Experiment) -> Decode:
+    """The same student, trained without a teacher."""
+    student = new_student(experiment.sessions, experiment.label_s, experiment.distill, experiment.seed)
+    result = _train(experiment, student, experiment.distill, "scratch")
+    return _decode_with(student, result.cpu_s, experiment.distill)
+
+
+def gru_method(experiment: Experiment) -> Decode:
+    """A gated recurrent network with the student's adapters, head, windows and optimizer."""
+    settings = experiment.baselines.gru
+    config = experiment.distill
+    if settings.learning_rate is not None:
+        faster = {"learning_rate": settings.learning_rate}
+        optimization = config.optimization.model_copy(update=faster)
+        config = config.model_copy(update={"optimization": optimization})
+    student = new_student(experiment.sessions, experiment.label_s, config, experiment.seed, settings)
+    result = _train(experiment, student, config, "gru")
+    return _decode_with(student, result.cpu_s, config)
+
+
+def ridge_method(experiment: Experiment) -> Decode:
+    """Wiener filter, fitted to each session's own labels."""
+
+    def decode(session: PreparedSession) -> Decoding:
+        start = time.process_time()
+        decoder = RidgeDecoder(session.bin_ms, experiment.baselines.ridge.lag_s)
+        features = session.features(0, session.n_bins)
+        _fit(decoder, session, features, experiment.label_s)
+        cpu_s = time.process_time() - start
+        decoded = decoder.predict(features)
+        cost = _us_per_bin(decoder.initial_state(), features, decoder.step)
+        return Decoding(decoded, decoder.parameters, cpu_s, cost, 0.0)
+
+    return decode
+
+
+def teacher_probe_method(experiment: Experiment) -> Decode:
+    """Ridge on the frozen latents of the teacher, which sees the future."""
+
+    def decode(session: PreparedSession) -> Decoding:
+        begun = time.perf_counter()
+        latents = encode_session(experiment.teacher, session)
+        cost = (time.perf_counter() - begun) / max(1, session.n_bins) * 1e6
+        start = time.process_time()
+        probe = LinearProbe()
+        _fit(probe, session, latents, experiment.label_s)
+        cpu_s = experiment.teacher_cpu_s + time.process_time() - start
+        parameters = deployed_parameters(experiment.teacher, session.session_id) + probe.parameters
+        return Decoding(probe.predict(latents), parameters, cpu_s, cost, float("inf"))
+
+    return decode
+
+
+METHODS: dict[str, Callable[[Experiment], Decode]] = {
+    "ridge": ridge_method,
+    "gru": gru_method,
+    "scratch": scratch_method,
+    "teacher_probe": teacher_probe_method,
+    "student": student_method,
+}
+
+
+def session_info(session: PreparedSession) -> SessionInfo:
+    """What a model must know of a prepared session."""
+    names = tuple(session.channel_names)
+    return SessionInfo(session.session_id, session.subject, names, len(session.band_names))
+
+
+def new_student(
+    sessions: Sequence[PreparedSession],
+    label_s: Mapping[str, float],
+    config: DistillConfig,
+    seed: int,
+    gru: Any = None,
+) -> Student:
+    """An untrained student of these sessions, its weights drawn from `seed`."""
+    torch.manual_seed(seed)
+    encoder = None if gru is None else GRUEncoder(gru.d_model, gru.layers)
+    infos = [session_info(session) for session in sessions]
+    student = Student(config.encoder, infos, len(sessions[0].behavior_names), encoder)
+    for session_id, scale in behavior_scales(sessions, label_s).items():
+        student.set_behavior_scale(session_id, *scale)
+    return student
+
+
+def deployed_parameters(model: Student | Teacher, session_id: str) -> int:
+    """Weights that run for one session: its adapter, the encoder and the head."""
+    fixed = [*model.encoder.parameters(), *model.head.parameters()]
+    adapter = [model.adapters.weight(session_id), model.adapters.bias(session_id)]
+    return sum(tensor.numel() for tensor in [*fixed, *adapter])
+
+
+@torch.no_grad()
+def encode_session(teacher: Teacher, session: PreparedSession) -> NDArray[np.float32]:
+    """The teacher's latents of a whole session, (n_bins, d_model).
+
+    Read in segments with context on both sides, so that memory does not grow with the recording.
+    """
+    teacher.eval()
+    segment = round(SEGMENT_S * 1000 / session.bin_ms)
+    context = round(CONTEXT_S * 1000 / session.bin_ms)
+    pieces = []
+    for start in range(0, session.n_bins, segment):
+        first, last = max(0, start - context), min(session.n_bins, start + segment + context)
+        features = torch.from_numpy(session.features(first, last))[None]
+        nothing = torch.zeros(1, last - first, 1)
+        windows = Windows(session.session_id, features, nothing, nothing[..., 0].bool(), nothing[0, 0])
+        latents = teacher.encode([windows])[0].numpy()
+        pieces.append(latents[start - first : start - first + segment])
+    return np.concatenate(pieces)
+
+
+def _decode_with(student: Student, cpu_s: float, config: DistillConfig) -> Decode:
+    student.eval()
+
+    def decode(session: PreparedSession) -> Decoding:
+        late = lookahead_bins(config.lookahead_ms, session.bin_ms)
+        decoded = decode_stream(student, session, lookahead=late)
+
+        def step(features: NDArray[Any], state: Any) -> Any:
+            with torch.no_grad():
+                return student.step(torch.from_numpy(features)[None], state, session.session_id)
+
+        some = session.features(0, min(session.n_bins, TIMED_BINS))
+        cost = _us_per_bin(student.initial_state(1), some, step)
+        parameters = deployed_parameters(student, session.session_id)
+        return Decoding(decoded, parameters, cpu_s, cost, config.lookahead_ms)
+
+    return decode
+
+
+def _train(
+    experiment: Experiment, student: Student, config: DistillConfig, name: str
+) -> TrainingResult:
+    return distill(
+        student, None, experiment.source, experiment.sessions, config, experiment.folder / name,
+        seed=experiment.seed, fingerprint=f"{experiment.fingerprint}/{name}",
+        report=experiment.report,
+    )  # fmt: skip
+
+
+def _fit(
+    decoder: RidgeDecoder,
+    session: PreparedSession,
+    features: NDArray[Any],
+    label_s: Mapping[str, float],
+) -> None:
+    """Fit on labelled training bins; the penalty is chosen on validation time."""
+    values, mask = session.behavior(0, session.n_bins)
+    start, stop = session.splits["train"]
+    mask = mask.copy()
+    mask[start:stop] = session.training_labels(label_s.get(session.session_id))
+    decoder.fit(
+        features, values, mask, train=(start, stop), valid=session.splits["validation"]
+    )
+
+
+def _us_per_bin(state: Any, features: NDArray[Any], step: Callable[..., Any]) -> float:
+    """Median time of a step of one bin, in microseconds."""
+    times = []
+    for k in range(min(len(features), TIMED_BINS)):
+        begun = time.perf_counter()
+        _, state = step(features[k : k + 1], state)
+        times.append(time.perf_counter() - begun)
+    return float(np.median(times) * 1e6)
+
+
+__all__ = [
+    "METHODS", "Decode", "Decoding", "Experiment", "RidgeState", "deployed_parameters",
+    "encode_session", "new_student", "session_info",
+]  # fmt: skip

@@ -1,0 +1,46 @@
+"""A gated recurrent network in the place of the Mamba-2 encoder, as a baseline."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class GRUState(NamedTuple):
+    """The hidden values of all layers, (batch, layers, d_model)."""
+
+    hidden: Tensor
+
+
+class GRUEncoder(nn.Module):
+    """Turn (batch, time, d_model) into latents of the same shape that know only the past."""
+
+    def __init__(self, d_model: int, layers: int = 1) -> None:
+        super().__init__()
+        self.d_model = d_model
+        self.n_layers = layers
+        self.gru = nn.GRU(d_model, d_model, layers, batch_first=True)
+
+    def initial_state(
+        self,
+        batch: int,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> GRUState:
+        """Return the state of silence before the first bin."""
+        shape = (batch, self.n_layers, self.d_model)
+        weight = next(self.gru.parameters())
+        return GRUState(weight.new_zeros(shape, dtype=dtype, device=device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode a whole window, starting from silence."""
+        return self.step(x, self.initial_state(x.shape[0], x.dtype, x.device))[0]
+
+    def step(self, x: Tensor, state: GRUState) -> tuple[Tensor, GRUState]:
+        """Encode a chunk of any length and return the state that the next chunk starts from."""
+        if x.shape[1] == 0:
+            return x.new_zeros(x.shape), state
+        y, hidden = self.gru(x, state.hidden.transpose(0, 1).contiguous())
+        return y, GRUState(hidden.transpose(0, 1))

@@ -1,0 +1,103 @@
+"""The losses: what is hidden, what is decoded, and what the teacher knows.
+
+Each returns a sum and the count of its terms instead of a mean, so that several processes with
+batches of different content can add both up and divide once.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+AlignmentKind = Literal["mse", "cosine", "similarity"]
+
+
+def masked_reconstruction(
+    reconstruction: Tensor, target: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Squared error over what was hidden, and over nothing else.
+
+    reconstruction, target (batch, time, channels, bands); mask (batch, time, channels), True =
+    hidden. The count is hidden entries times bands.
+    """
+    error = reconstruction - target.to(reconstruction.dtype)
+    return _squared_sum(error, mask), mask.sum() * target.shape[-1]
+
+
+def task_loss(behavior: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared error over bins whose behavior is known.
+
+    behavior, target (batch, time, dims) in normalized units; known (batch, time), True = known.
+    The count is known bins times dims.
+    """
+    error = behavior - target.to(behavior.dtype)
+    return _squared_sum(error, known), known.sum() * target.shape[-1]
+
+
+class AlignmentHead(nn.Module):
+    """Bring student latents and teacher latents to one space: (batch, time, d_teacher).
+
+    The student's are projected. The teacher's are standardized with statistics taken once, after
+    pretraining: dividing each bin by its own norm would hide the amplitude, which carries speed.
+    """
+
+    teacher_mean: Tensor
+    teacher_std: Tensor
+
+    def __init__(self, d_student: int, d_teacher: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(d_student, d_teacher)
+        self.register_buffer("teacher_mean", torch.zeros(d_teacher))
+        self.register_buffer("teacher_std", torch.ones(d_teacher))
+
+    def set_teacher_scale(self, latents: Tensor) -> None:
+        """Take mean and standard deviation per dimension from latents (..., d_teacher)."""
+        flat = latents.detach().flatten(0, -2)
+        if len(flat) < 2:
+            raise ValueError(f"expected latents of at least two bins, got {len(flat)}")
+        std, mean = torch.std_mean(flat, dim=0)
+        self.teacher_mean.copy_(mean)
+        self.teacher_std.copy_(std.clamp(min=1e-6))
+
+    def forward(self, student_latent: Tensor) -> Tensor:
+        """Project student latents into the space of the standardized teacher."""
+        projected: Tensor = self.projection(student_latent)
+        return projected
+
+    def target(self, teacher_latent: Tensor) -> Tensor:
+        """Standardize teacher latents; no gradient flows into the teacher."""
+        return torch.div(teacher_latent.detach() - self.teacher_mean, self.teacher_std)
+
+
+def alignment(student: Tensor, teacher: Tensor, kind: AlignmentKind) -> tuple[Tensor, Tensor]:
+    """Distance of a student's latents to the teacher's, both (batch, time, d) from `AlignmentHead`.
+
+    - "mse": squared error; the count is bins times d.
+    - "cosine": one minus the cosine in each bin; the count is bins.
+    - "similarity": how alike the bins of a window are to each other, after Tung and Mori,
+      "Similarity-preserving knowledge distillation", 2019; compares (time, time) matrices of each
+      window, so that nothing depends on the batch. The count is bins, and d may differ.
+    """
+    n_bins = student.shape[0] * student.shape[1]
+    if kind == "mse":
+        total, count = (student - teacher).square().sum(), student.numel()
+    elif kind == "cosine":
+        total, count = (1 - F.cosine_similarity(student, teacher, dim=-1)).sum(), n_bins
+    elif kind == "similarity":
+        total, count = (_similarity(student) - _similarity(teacher)).square().sum(), n_bins
+    else:
+        raise ValueError(f'expected alignment "mse", "cosine" or "similarity", got {kind!r}')
+    return total, torch.tensor(count, device=total.device)
+
+
+def _similarity(latent: Tensor) -> Tensor:
+    """Return products of all pairs of bins, rows of length one: (batch, time, time)."""
+    return F.normalize(latent @ latent.transpose(1, 2), dim=-1)
+
+
+def _squared_sum(error: Tensor, mask: Tensor) -> Tensor:
+    # `where`, not a product: what is left out may be anything, NaN included.
+    return torch.where(mask[..., None], error, 0.0).square().sum()

@@ -1,0 +1,65 @@
+"""The student: the compact causal model that is distilled, calibrated and deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from realm.nn.adapters import SessionInfo
+from realm.nn.encoder import CausalEncoder, EncoderConfig
+from realm.nn.session_model import SessionModel
+
+if TYPE_CHECKING:
+    from realm.data.windows import Windows
+
+
+class StudentOutput(NamedTuple):
+    """What the student says of every bin, rows in the order of the windows given."""
+
+    behavior: Tensor  # (batch, time, dims) in normalized units
+    latent: Tensor  # (batch, time, d_model)
+
+
+class Student(SessionModel):
+    """Adapter of the session, causal encoder, linear head.
+
+    `encoder` replaces the Mamba-2 encoder by another causal one, which has `d_model`,
+    `initial_state` and `step` as in `StreamingEncoder`; `config` is then not needed.
+    """
+
+    def __init__(
+        self,
+        config: EncoderConfig | None,
+        sessions: Sequence[SessionInfo],
+        behavior_dims: int,
+        encoder: nn.Module | None = None,
+    ) -> None:
+        if encoder is None:
+            if config is None:
+                raise ValueError("expected an EncoderConfig or an encoder, got neither")
+            encoder = CausalEncoder(config)
+        super().__init__(int(encoder.d_model), sessions, behavior_dims)  # type: ignore[arg-type]
+        self.encoder: Any = encoder
+
+    def forward(self, windows: Sequence[Windows]) -> StudentOutput:
+        """Decode windows of one or several sessions, all of one length, from silence."""
+        inputs = torch.cat([self.adapters(w.features, w.session_id) for w in windows])
+        latent = self.encoder(inputs)  # (batch, time, d_model)
+        return StudentOutput(self.head(latent), latent)
+
+    def initial_state(
+        self,
+        batch: int = 1,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Any:
+        """Return the state of silence before the first bin."""
+        return self.encoder.initial_state(batch, dtype, device)
+
+    def step(self, features: Tensor, state: Any, session_id: str) -> tuple[StudentOutput, Any]:
+        """Decode a chunk (batch, time, channels, bands) of one session, of any length."""
+        latent, state = self.encoder.step(self.adapters(features, session_id), state)
+        return StudentOutput(self.head(latent), latent), state

@@ -1,0 +1,79 @@
+"""The teacher: a bidirectional masked autoencoder over many sessions.
+
+Entries of the features are hidden and the teacher fills them in from what is left on both sides
+in time and in the other channels. Its latents, of unhidden features, are what a student is aligned
+to; a linear head on them allows the task loss to be mixed in. It sees the future: no `step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from realm.nn.adapters import SessionInfo, SessionReadout
+from realm.nn.encoder import BidirectionalEncoder, EncoderConfig
+from realm.nn.session_model import SessionModel
+
+if TYPE_CHECKING:
+    from realm.data.windows import Windows
+
+
+class TeacherOutput(NamedTuple):
+    """What the teacher says of every bin, rows in the order of the windows given."""
+
+    latent: Tensor  # (batch, time, d_model)
+    reconstruction: list[Tensor]  # one (batch, time, channels, bands) for each group of windows
+    behavior: Tensor  # (batch, time, dims) in normalized units
+
+
+class Teacher(SessionModel):
+    """Adapter, mask vector, bidirectional encoder; a readout per session and a linear head.
+
+    Masks are (batch, time, channels), True = hidden, one for each group of windows.
+    """
+
+    def __init__(
+        self, config: EncoderConfig, sessions: Sequence[SessionInfo], behavior_dims: int
+    ) -> None:
+        super().__init__(config.d_model, sessions, behavior_dims)
+        self.readout = SessionReadout(config.d_model, sessions[0].n_bands, sessions)
+        self.mask_vector = nn.Parameter(0.1 * torch.randn(config.d_model))
+        self.encoder = BidirectionalEncoder(config)
+
+    def add_session(self, session: SessionInfo) -> None:
+        """Add a session; what the model computes for the others stays the same bit for bit."""
+        super().add_session(session)
+        self.readout.add_session(session)
+
+    def forward(
+        self, windows: Sequence[Windows], masks: Sequence[Tensor] | None = None
+    ) -> TeacherOutput:
+        """Encode windows with entries hidden, then read out all features and the behavior."""
+        latent = self.encode(windows, masks)
+        groups = torch.split(latent, [w.features.shape[0] for w in windows])
+        reconstruction = [
+            self.readout(rows, w.session_id) for rows, w in zip(groups, windows, strict=True)
+        ]
+        return TeacherOutput(latent, reconstruction, self.head(latent))
+
+    def encode(self, windows: Sequence[Windows], masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Return the latents (batch, time, d_model) of the windows, by default with all visible."""
+        if masks is None:
+            inputs = [self.adapters(w.features, w.session_id) for w in windows]
+        else:
+            inputs = [self._hide(w, mask) for w, mask in zip(windows, masks, strict=True)]
+        return self.encoder(torch.cat(inputs))  # type: ignore[no-any-return]
+
+    def _hide(self, windows: Windows, mask: Tensor) -> Tensor:
+        if mask.shape != windows.features.shape[:3]:
+            raise ValueError(
+                f"expected a mask (batch, time, channels) of {tuple(windows.features.shape[:3])} "
+                f"for session {windows.session_id!r}, got {tuple(mask.shape)}"
+            )
+        visible = windows.features.masked_fill(mask[..., None], 0.0)
+        hidden_share = mask.to(self.mask_vector.dtype).mean(-1, keepdim=True)  # (batch, time, 1)
+        inputs: Tensor = self.adapters(visible, windows.session_id)
+        return inputs + hidden_share * self.mask_vector

@@ -1,0 +1,170 @@
+"""A recipe: one strict TOML file that says everything a published result depends on.
+
+A misspelt key is an error that lists the valid ones; what was run is stored, resolved, beside its
+results.
+"""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from realm.data.config import DataConfig
+from realm.evaluation.config import BaselinesConfig
+from realm.files import sha256_json
+from realm.signal import SignalConfig
+from realm.training.config import CalibrateConfig, DistillConfig, PretrainConfig, Strict
+
+
+class LabelsConfig(Strict):
+    """How many labels the target sessions have; all other sessions keep theirs."""
+
+    budget_s: float | Literal["all"] = "all"
+    sessions: list[str] = ["*"]  # names of the sessions with this budget; * matches anything
+
+
+class Recipe(Strict):
+    """All settings of a run, by part."""
+
+    name: str
+    seeds: list[int] = Field([0], min_length=1)
+    signal: SignalConfig = SignalConfig()
+    data: DataConfig
+    labels: LabelsConfig = LabelsConfig()
+    pretrain: PretrainConfig
+    distill: DistillConfig
+    calibrate: CalibrateConfig = CalibrateConfig()
+    baselines: BaselinesConfig = BaselinesConfig()
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+            raise ValueError(f"expected different seeds of 0 or more, got {seeds}")
+        return seeds
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting, defaults included, as JSON values."""
+        return self.model_dump(mode="json")
+
+    def fingerprint(self, *parts: str, **more: Any) -> str:
+        """Hash of the named parts of the recipe and of whatever else a stage depends on."""
+        resolved = self.resolved()
+        return sha256_json({part: resolved[part] for part in parts} | more)
+
+
+def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file, or one that comes with the package by its name.
+
+    `overrides` are `key=value` with dots between the parts of the key and TOML values, such as
+    `distill.optimization.steps=200`; a value that is not TOML is taken as a string.
+
+    Raises:
+        ValueError: no such recipe, not TOML, an unknown key (the valid ones are listed) or a value
+            that does not fit; the message names the file and the key.
+    """
+    path = find_recipe(source)
+    try:
+        content = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected a TOML recipe, but {error}; correct that line") from None
+    return parse_recipe(with_overrides(content, overrides), str(path))
+
+
+def with_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The content of a recipe with `key=value` settings laid over it."""
+    content = copy.deepcopy(content)
+    for override in overrides:
+        _override(content, override)
+    return content
+
+
+def parse_recipe(content: dict[str, Any], origin: str) -> Recipe:
+    """Check the content of a recipe; `origin` names it in messages."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(problem, content) for problem in error.errors()]
+        raise ValueError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def find_recipe(source: str | Path) -> Path:
+    """The path of a recipe given as a file or as the name of one that comes with the package."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    known = packaged_recipes()
+    if str(source) in known:
+        return known[str(source)]
+    raise ValueError(
+        f"{source}: expected a recipe file or one of {', '.join(sorted(known))}; found neither. "
+        "Check the path"
+    )
+
+
+def packaged_recipes() -> dict[str, Path]:
+    """Name and path of the recipes that come with the package or stand in its source tree."""
+    package = Path(str(files("realm")))
+    folders = [package / "recipes", package.parents[1] / "recipes"]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ValueError(
+            f"--set {override}: expected key=value, such as distill.optimization.steps=200"
+        )
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.split(".")
+    section = content
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise ValueError(f"--set {override}: {parent!r} is a value, not a section of the recipe")
+    section[last] = value
+
+
+def _explain(problem: Any, content: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        valid = ", ".join(_valid_keys(problem["loc"][:-1]))
+        section = ".".join(str(part) for part in problem["loc"][:-1]) or "the recipe"
+        return f"unknown key {where!r}; valid keys of {section} are: {valid}"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"the key {where!r} is missing; add it"
+    return f"{where}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _valid_keys(location: Sequence[Any]) -> list[str]:
+    """Names of the fields of the section at `location`."""
+    section: Any = Recipe
+    for part in location:
+        annotation = _annotation(section, part)
+        if annotation is None:
+            break
+        section = annotation
+    if is_dataclass(section):
+        return [field.name for field in fields(section)]
+    return list(section.model_fields)
+
+
+def _annotation(section: Any, part: Any) -> Any:
+    found = getattr(section, "model_fields", {}).get(part)
+    candidates = [] if found is None else [found.annotation, *get_args(found.annotation)]
+    for candidate in candidates:
+        if is_dataclass(candidate) or (
+            isinstance(candidate, type) and issubclass(candidate, BaseModel)
+        ):
+            return candidate
+    return None

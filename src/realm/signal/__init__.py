@@ -1,0 +1,37 @@
+"""Causal signal processing: raw samples in, features per bin out; numpy and scipy only."""
+
+from __future__ import annotations
+
+from realm.signal.binning import Binning, LogPower
+from realm.signal.chain import ChainState, SignalChain
+from realm.signal.config import SignalConfig, resolve_bands
+from realm.signal.filters import BandPower, Bands, LineNotch, SlowPotential
+from realm.signal.guard import Guard
+from realm.signal.limits import GuardLimits, fit_limits
+from realm.signal.normalize import NormalizationFit, NormalizationStatistics, Normalize
+from realm.signal.reference import CommonAverage
+from realm.signal.stage import Banded, Features, Guarded, Stage
+
+__all__ = [
+    "BandPower",
+    "Banded",
+    "Bands",
+    "Binning",
+    "ChainState",
+    "CommonAverage",
+    "Features",
+    "Guard",
+    "GuardLimits",
+    "Guarded",
+    "LineNotch",
+    "LogPower",
+    "NormalizationFit",
+    "NormalizationStatistics",
+    "Normalize",
+    "SignalChain",
+    "SignalConfig",
+    "SlowPotential",
+    "Stage",
+    "fit_limits",
+    "resolve_bands",
+]

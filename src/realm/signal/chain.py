@@ -1,0 +1,328 @@
+"""The whole way from raw samples to features, as one causal part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from realm.signal import storage
+from realm.signal.binning import Binning, LogPower
+from realm.signal.config import SLOW_NAME, SignalConfig, resolve_bands
+from realm.signal.filters import BandPower, Bands, LineNotch, SlowPotential
+from realm.signal.guard import Guard
+from realm.signal.limits import GuardLimits, fit_limits
+from realm.signal.normalize import NormalizationFit, NormalizationStatistics, Normalize
+from realm.signal.reference import FEWEST, CommonAverage
+from realm.signal.stage import Features, Floats, Stage
+
+BLOCK_VALUES = 1 << 18  # samples times channels that are worked on at once: bounded memory
+NOTCH_REACH = 2.0  # harmonics up to this many times the highest band edge are removed
+POWER_FLOOR = 1e-4  # of a channel's scale, as an amplitude
+POWER_FLOOR_UNFITTED = 1e-12  # volts
+
+
+class ChainState(NamedTuple):
+    """The states of all stages, in their order."""
+
+    stages: tuple[Any, ...]
+
+
+class SignalChain:
+    """Guard, reference, notch, bands, bins and normalization of one recording's channels.
+
+    A chain never changes: fitting gives a new one. Its state belongs to the caller.
+
+    Args:
+        config: what to compute.
+        sampling_rate_hz: of the raw samples.
+        channel_names: one for each column of the chunks.
+        bad_channels: True for each channel that is known to be bad; it is masked.
+        limits, normalization: what `fit_guard` and `fit_normalization` found.
+
+    Raises:
+        ValueError: rate, names, bands or bin width do not fit together.
+    """
+
+    def __init__(
+        self,
+        config: SignalConfig,
+        sampling_rate_hz: float,
+        channel_names: Sequence[str],
+        bad_channels: Sequence[bool] | NDArray[np.bool_] | None = None,
+        *,
+        limits: GuardLimits | None = None,
+        normalization: NormalizationStatistics | None = None,
+    ) -> None:
+        self.config = config
+        self.sampling_rate_hz = _checked_rate(sampling_rate_hz)
+        self.channel_names = _checked_names(channel_names)
+        self.bad_channels = _checked_flags(bad_channels, self.channel_names)
+        self.limits = limits or GuardLimits.unfitted(self.n_channels)
+        self.normalization = normalization
+        self.bands_hz = resolve_bands(config, self.sampling_rate_hz)
+        self.stages: tuple[Stage, ...] = tuple(self._build())
+
+    def _build(self) -> list[Stage]:
+        config, rate, channels = self.config, self.sampling_rate_hz, self.n_channels
+        dead = np.array([name in self.dead_channels for name in self.channel_names])
+        self._binning = Binning(config.bin_ms, rate, channels, self.n_bands)
+        stages: list[Stage] = [Guard(config, rate, self.limits, dead)]
+        if config.reference == "common_average" and (~dead).sum() >= FEWEST:
+            stages.append(CommonAverage(channels, rate))
+        if config.line_hz is not None:
+            highest = NOTCH_REACH * max(high for _, high in self.bands_hz.values())
+            stages.append(LineNotch(config.line_hz, highest, channels, rate))
+        parts = tuple(self._band(name, band) for name, band in self.bands_hz.items())
+        power = [column for column, part in enumerate(parts) if part.logarithmic]
+        stages += [Bands(parts), self._binning]
+        if power:
+            stages.append(LogPower(power, self._power_floor()))
+        if self.normalization is not None:
+            stages.append(Normalize(self.normalization))
+        return stages
+
+    def _band(self, name: str, band_hz: tuple[float, float]) -> SlowPotential | BandPower:
+        channels, rate = self.n_channels, self.sampling_rate_hz
+        if name == SLOW_NAME:
+            return SlowPotential(name, band_hz, channels, rate)
+        return BandPower(name, band_hz, self.config.smoothing_ms, channels, rate)
+
+    def _power_floor(self) -> Floats:
+        if not self.limits.fitted:
+            return np.full(self.n_channels, POWER_FLOOR_UNFITTED**2)
+        return np.asarray(np.square(POWER_FLOOR * self.limits.scale))
+
+    @property
+    def n_channels(self) -> int:
+        """Columns of a raw chunk."""
+        return len(self.channel_names)
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of the features, "slow" first."""
+        return tuple(self.bands_hz)
+
+    @property
+    def n_bands(self) -> int:
+        """Features per channel."""
+        return len(self.bands_hz)
+
+    @property
+    def bin_ms(self) -> float:
+        """Width of a bin."""
+        return self.config.bin_ms
+
+    @property
+    def latency_ms(self) -> float:
+        """Sum of the latencies of the stages, in ms."""
+        return float(sum(stage.latency_ms for stage in self.stages))
+
+    @property
+    def dead_channels(self) -> dict[str, str]:
+        """Channels that are masked from the start, each with the reason."""
+        listed = {
+            name: "marked bad in the recording"
+            for name, bad in zip(self.channel_names, self.bad_channels, strict=True)
+            if bad
+        }
+        found = {self.channel_names[c]: reason for c, reason in self.limits.dead.items()}
+        return {**found, **listed}
+
+    def masked_channels(self, state: ChainState) -> tuple[str, ...]:
+        """Channels that are masked at this moment of a stream, the dead ones among them."""
+        masked = state.stages[0].masked
+        return tuple(name for name, m in zip(self.channel_names, masked, strict=True) if m)
+
+    def describe(self) -> list[tuple[str, float, str]]:
+        """Every stage as (name, latency in ms, text), then what was left out or masked."""
+        rows = [(type(s).__name__, float(s.latency_ms), s.describe()) for s in self.stages]
+        present = {type(stage) for stage in self.stages}
+        if self.config.reference == "common_average" and CommonAverage not in present:
+            usable = self.n_channels - len(self.dead_channels)
+            text = f"left out: {usable} usable channel(s), a common average needs {FEWEST}"
+            rows.insert(1, ("CommonAverage", 0.0, text))
+        for name, reason in self.dead_channels.items():
+            rows.append(("masked", 0.0, f"channel {name}: {reason}"))
+        return rows
+
+    def n_bins(self, n_samples: int) -> int:
+        """How many bins are complete after this many samples."""
+        return self._binning.n_bins(n_samples)
+
+    def initial_state(self) -> ChainState:
+        """The state before the first sample."""
+        return ChainState(tuple(stage.initial_state() for stage in self.stages))
+
+    def step(self, chunk: ArrayLike, state: ChainState) -> tuple[Features, ChainState]:
+        """Features of the bins that one chunk of raw samples (samples, channels), volts, completes.
+
+        They are normalized if the chain has statistics. Memory for intermediate results is
+        bounded however long the chunk is.
+
+        Raises:
+            ValueError: the chunk does not have this chain's channels.
+        """
+        samples = self._checked(chunk)
+        block = max(1, BLOCK_VALUES // self.n_channels)
+        parts: list[Features] = []
+        for start in range(0, max(len(samples), 1), block):
+            features, state = self._step(samples[start : start + block], state)
+            parts.append(features)
+        if len(parts) == 1:
+            return parts[0], state
+        values = np.concatenate([part.values for part in parts])
+        return Features(values, np.concatenate([part.filled for part in parts])), state
+
+    def _step(self, samples: NDArray[Any], state: ChainState) -> tuple[Features, ChainState]:
+        x: Any = np.ascontiguousarray(samples, dtype=np.float64)
+        after = []
+        for stage, before in zip(self.stages, state.stages, strict=True):
+            x, new = stage.step(x, before)
+            after.append(new)
+        return x, ChainState(tuple(after))
+
+    def forward(self, samples: ArrayLike) -> Features:
+        """Features of a whole recording (samples, channels)."""
+        return self.step(samples, self.initial_state())[0]
+
+    def fit_guard(self, samples: ArrayLike) -> SignalChain:
+        """A chain that knows what is ordinary for each channel and which ones are dead.
+
+        Args:
+            samples: raw samples (samples, channels) of training time; blocks from all over it,
+                joined, are enough. Statistics of normalization do not survive, fit them after.
+        """
+        limits = fit_limits(
+            np.asarray(self._checked(samples), dtype=np.float64), self.config, self.sampling_rate_hz
+        )
+        return self._with(limits, None)
+
+    def fit_normalization(self, features: Features) -> SignalChain:
+        """A chain that normalizes with the statistics of these raw features of training time."""
+        fit = NormalizationFit(self.n_channels, self.n_bands)
+        return self.with_normalization(fit.update(*features).result())
+
+    def with_normalization(self, statistics: NormalizationStatistics | None) -> SignalChain:
+        """A chain that normalizes with these statistics; None for one that does not."""
+        if statistics is not None:
+            _check_statistics(statistics, (self.n_channels, self.n_bands))
+        return self._with(self.limits, statistics)
+
+    def normalize(self, features: Features) -> Features:
+        """Normalize raw features that this chain without statistics gave earlier."""
+        if self.normalization is None:
+            raise ValueError(
+                "normalize: expected a chain with statistics, this one has none; "
+                "call fit_normalization or with_normalization first"
+            )
+        return Normalize(self.normalization).step(features, ())[0]
+
+    def save_state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Everything that makes this chain, as JSON-able values and named arrays."""
+        return storage.save(
+            self.config,
+            self.sampling_rate_hz,
+            self.channel_names,
+            self.bad_channels,
+            self.limits,
+            self.normalization,
+        )
+
+    @classmethod
+    def load_state(
+        cls, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> SignalChain:
+        """The chain that `save_state` wrote, equal to the last bit.
+
+        Raises:
+            ValueError: something is missing, unknown or of the wrong shape.
+        """
+        stored = storage.load(values, arrays)
+        chain = cls(
+            stored.config,
+            stored.sampling_rate_hz,
+            stored.channel_names,
+            stored.bad_channels,
+            limits=stored.limits,
+        )
+        return chain.with_normalization(stored.normalization)
+
+    def _with(
+        self, limits: GuardLimits, normalization: NormalizationStatistics | None
+    ) -> SignalChain:
+        return SignalChain(
+            self.config,
+            self.sampling_rate_hz,
+            self.channel_names,
+            self.bad_channels,
+            limits=limits,
+            normalization=normalization,
+        )
+
+    def _checked(self, chunk: ArrayLike) -> NDArray[Any]:
+        samples = np.asarray(chunk)
+        if samples.ndim != 2 or samples.shape[1] != self.n_channels:
+            raise ValueError(
+                f"chunk: expected (samples, {self.n_channels} channels: "
+                f"{_short(self.channel_names)}), got an array of shape {samples.shape}; "
+                "pass time first and every channel of the recording"
+            )
+        if samples.dtype.kind not in "fiu":
+            raise ValueError(
+                f"chunk: expected real numbers in volts, got {samples.dtype}; convert them first"
+            )
+        return samples
+
+
+def _checked_rate(rate: float) -> float:
+    if not np.isfinite(rate) or rate <= 0:
+        raise ValueError(
+            f"sampling_rate_hz: expected a number above zero, got {rate!r}; "
+            "correct the rate of the recording"
+        )
+    return float(rate)
+
+
+def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(str(name) for name in names)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        raise ValueError(
+            f"channel_names: expected at least one and no name twice, got {_short(names)}"
+            + (f" with {', '.join(twice)} repeated" if twice else "")
+            + "; name every channel differently"
+        )
+    return names
+
+
+def _checked_flags(
+    flags: Sequence[bool] | NDArray[np.bool_] | None, names: tuple[str, ...]
+) -> tuple[bool, ...]:
+    flags = (False,) * len(names) if flags is None else tuple(bool(flag) for flag in flags)
+    if len(flags) != len(names):
+        raise ValueError(
+            f"bad_channels: expected {len(names)} flags, one for each channel, got {len(flags)}; "
+            "give them in the order of channel_names"
+        )
+    return flags
+
+
+def _check_statistics(statistics: NormalizationStatistics, shape: tuple[int, int]) -> None:
+    mean, std, n_bins = (np.asarray(part) for part in statistics)
+    if mean.shape != shape or std.shape != shape or n_bins.shape != shape[:1]:
+        raise ValueError(
+            f"normalization: expected mean and std of shape {shape} (channels, bands), got "
+            f"{mean.shape} and {std.shape}; use statistics of the same channels and bands"
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+        raise ValueError(
+            "normalization: expected finite means and deviations above zero; fit them again"
+        )
+
+
+def _short(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return shown + (f", … {names[-1]}" if len(names) > 6 else "")

@@ -1,0 +1,1 @@
+"""Training: masked pretraining of the teacher, distillation of the student, calibration."""

@@ -1,0 +1,78 @@
+"""What a recipe may say about training; every key is checked, an unknown one is an error."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from realm.nn.encoder import EncoderConfig
+from realm.nn.masking import MaskConfig
+
+
+class Strict(BaseModel):
+    """Base of the sections of a recipe: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptimizationConfig(Strict):
+    """The optimizer and when to stop; shared by all trained methods.
+
+    `steps` is the most there will be; training ends earlier when `patience` validations in a row
+    (one every `validate_every` steps) bring no improvement, and the best weights are kept.
+    """
+
+    steps: int = Field(1000, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    warmup_steps: int = Field(50, ge=0)
+    final_learning_rate: float = Field(0.05, ge=0, le=1)  # as a share of learning_rate
+    weight_decay: float = Field(0.01, ge=0)
+    gradient_clip: float = Field(1.0, gt=0)
+    validate_every: int = Field(100, ge=1)
+    patience: int = Field(5, ge=1)
+    checkpoint_every: int = Field(100, ge=1)
+
+
+class AugmentationConfig(Strict):
+    """Noise on the normalized features and whole channels set to zero, training time only."""
+
+    noise: float = Field(0.0, ge=0)  # standard deviation, in units of the normalized features
+    channel_dropout: float = Field(0.0, ge=0, lt=1)  # share of channels hidden in a window
+
+
+class PretrainConfig(Strict):
+    """The bidirectional teacher: a masked autoencoder, with the task loss mixed in if wanted."""
+
+    encoder: EncoderConfig
+    mask: MaskConfig = MaskConfig()
+    optimization: OptimizationConfig = OptimizationConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    task_weight: float = Field(0.0, ge=0)
+
+
+class AlignmentConfig(Strict):
+    """How the student's latents are held to the teacher's; weight 0 is training from scratch."""
+
+    kind: Literal["mse", "cosine", "similarity"] = "mse"
+    weight: float = Field(1.0, ge=0)
+
+
+class DistillConfig(Strict):
+    """The causal student: task loss plus alignment to the teacher's latents."""
+
+    encoder: EncoderConfig
+    alignment: AlignmentConfig = AlignmentConfig()
+    optimization: OptimizationConfig = OptimizationConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    lookahead_ms: float = Field(0.0, ge=0)  # future the output may wait for, whole bins
+
+
+class CalibrateConfig(Strict):
+    """Adapting a trained student to a session it has not seen."""
+
+    train: Literal["adapter_and_head", "everything"] = "adapter_and_head"
+    optimization: OptimizationConfig = OptimizationConfig(
+        steps=300, learning_rate=2e-3, validate_every=25, patience=6
+    )

@@ -1,0 +1,162 @@
+"""Pretraining the teacher: hide spans of time and groups of channels, reconstruct them.
+
+The teacher sees past and future. With `task_weight` above zero it also decodes behavior from the
+unmasked signal where labels exist; the recipe called `paper` leaves that out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from realm.data.sessions import PreparedSession
+from realm.data.windows import Windows, WindowSource
+from realm.nn.losses import masked_reconstruction, task_loss
+from realm.nn.masking import MaskConfig, draw_mask
+from realm.nn.teacher import Teacher
+from realm.training.augment import augment, window_seed
+from realm.training.config import PretrainConfig
+from realm.training.loop import Report, Term, TrainingResult, train
+
+VALIDATION_SEED = 20_140_609  # masks of validation windows are the same at every validation
+
+
+class PretrainObjective:
+    """Masked reconstruction, with the task loss where it is asked for."""
+
+    def __init__(
+        self, teacher: Teacher, config: PretrainConfig, seed: int, validation: list[list[Windows]]
+    ) -> None:
+        self.module, self.config, self.seed, self.validation = teacher, config, seed, validation
+
+    def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
+        """Masked reconstruction over hidden entries; task over known behavior."""
+        noisy = augment(windows, self.config.augmentation, self.seed, step)
+        masks = draw_masks(windows, self.config.mask, self.seed, step)
+        return self._terms(noisy, windows, masks)
+
+    def validate(self) -> dict[str, float]:
+        """Hidden-entry error, beside the channel mean and interpolation in time."""
+        sums: dict[str, list[float]] = {}
+        for step, windows in enumerate(self.validation):
+            masks = draw_masks(windows, self.config.mask, VALIDATION_SEED, step)
+            terms = self._terms(windows, windows, masks) + reference_errors(windows, masks)
+            for term in terms:
+                total = sums.setdefault(term.name, [0.0, 0.0])
+                total[0] += term.total.item()
+                total[1] += term.count.item()
+        figures = {name: total / max(count, 1.0) for name, (total, count) in sums.items()}
+        weighted = figures["reconstruction"] + self.config.task_weight * figures.get("task", 0.0)
+        return {"score": -weighted, **figures}
+
+    def _terms(
+        self, seen: Sequence[Windows], wanted: Sequence[Windows], masks: list[Tensor]
+    ) -> list[Term]:
+        output = self.module(seen, masks)
+        parts = [
+            masked_reconstruction(guess, group.features, mask)
+            for guess, group, mask in zip(output.reconstruction, wanted, masks, strict=True)
+        ]
+        total, count = (torch.stack(side).sum() for side in zip(*parts, strict=True))
+        terms = [Term("reconstruction", 1.0, total, count)]
+        if self.config.task_weight > 0:
+            behavior, known = targets(self.module, wanted)
+            terms.append(Term("task", self.config.task_weight, *task_loss(output.behavior, behavior, known)))
+        return terms
+
+
+def pretrain(
+    teacher: Teacher,
+    source: WindowSource,
+    validation: WindowSource,
+    config: PretrainConfig,
+    folder: Path,
+    *,
+    seed: int,
+    fingerprint: str,
+    accelerator: Accelerator | None = None,
+    report: Report | None = None,
+) -> TrainingResult:
+    """Train the teacher in place; see `realm.training.loop.train` for files and errors."""
+    held_out = [validation.batch(step) for step in range(4)]
+    objective = PretrainObjective(teacher, config, seed, held_out)
+    return train(
+        objective, source, config.optimization, folder,
+        fingerprint=fingerprint, accelerator=accelerator, report=report,
+    )  # fmt: skip
+
+
+def draw_masks(
+    windows: Sequence[Windows], config: MaskConfig, seed: int, step: int
+) -> list[Tensor]:
+    """One mask per group of windows, True = hidden, each window from a seed of its own."""
+    masks = []
+    for group in windows:
+        _, time, channels, _ = group.features.shape
+        seeds = [window_seed(seed + 1, step, index) for index in group.index.tolist()]
+        masks.append(draw_mask(seeds, time, channels, config).to(group.features.device))
+    return masks
+
+
+def targets(model: object, windows: Sequence[Windows]) -> tuple[Tensor, Tensor]:
+    """Behavior in the model's normalized units and where it is known, rows concatenated."""
+    behavior = [model.normalize_behavior(w.behavior, w.session_id) for w in windows]  # type: ignore[attr-defined]
+    return torch.cat(behavior), torch.cat([w.behavior_mask for w in windows])
+
+
+def reference_errors(windows: Sequence[Windows], masks: Sequence[Tensor]) -> list[Term]:
+    """What reconstruction must beat: the channel's mean, and interpolation between what is seen."""
+    mean_parts, line_parts = [], []
+    for group, mask in zip(windows, masks, strict=True):
+        mean_parts.append(masked_reconstruction(torch.zeros_like(group.features), group.features, mask))
+        line_parts.append(masked_reconstruction(interpolate(group.features, mask), group.features, mask))
+    terms = []
+    for name, parts in (("channel_mean", mean_parts), ("interpolation", line_parts)):
+        total, count = (torch.stack(side).sum() for side in zip(*parts, strict=True))
+        terms.append(Term(name, 0.0, total, count))
+    return terms
+
+
+def interpolate(features: Tensor, mask: Tensor) -> Tensor:
+    """Linear interpolation in time between visible neighbours; the nearest one at the ends.
+
+    features (batch, time, channels, bands), mask (batch, time, channels) True = hidden. A channel
+    that is hidden throughout a window gets its mean, zero.
+    """
+    time = torch.arange(features.shape[1], device=features.device)[:, None]  # (time, 1)
+    seen = torch.where(mask, -1, time).cummax(dim=1).values  # last visible bin, -1 = none
+    late = torch.where(mask, features.shape[1], time)
+    ahead = late.flip(1).cummin(dim=1).values.flip(1)  # next visible bin, time = none
+    none = (seen < 0) & (ahead >= features.shape[1])
+    before = torch.where(seen < 0, ahead, seen).clamp(max=features.shape[1] - 1)
+    after = torch.where(ahead >= features.shape[1], before, ahead)
+    share = (time - before) / (after - before).clamp(min=1)  # (batch, time, channels)
+
+    def at(index: Tensor) -> Tensor:
+        return features.gather(1, index[..., None].expand_as(features))
+
+    line = at(before) + share[..., None] * (at(after) - at(before))
+    return line.masked_fill(none[..., None], 0.0)
+
+
+def behavior_scales(
+    sessions: Sequence[PreparedSession], label_s: Mapping[str, float]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Mean and standard deviation of each session's labelled training behavior, (dims,) each.
+
+    `label_s` holds the label budgets, in seconds, of the sessions that have one.
+    """
+    scales = {}
+    for session in sessions:
+        known = session.training_labels(label_s.get(session.session_id))  # (bins,)
+        values, _ = session.behavior(*session.splits["train"])  # (bins, dims)
+        labelled = torch.from_numpy(values[known]).double()
+        dims = labelled.shape[1]
+        mean = labelled.mean(0) if len(labelled) else torch.zeros(dims)
+        spread = labelled.std(0) if len(labelled) > 1 else torch.ones(dims)
+        scales[session.session_id] = (mean.float(), torch.where(spread > 0, spread, 1.0).float())
+    return scales
