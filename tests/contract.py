@@ -208,7 +208,7 @@ def check_gradients(
             weights.extend(_like(rng.normal(size=tuple(o.shape)), o) for o in outputs)
         loss = sum((o * w).sum() for o, w in zip(outputs, weights, strict=True))
         wanted = [*leaves(inputs), *parameters]
-        found = torch.autograd.grad(loss, wanted, allow_unused=True)  # type: ignore[arg-type]
+        found = torch.autograd.grad(loss, wanted, allow_unused=True)
         return [torch.zeros_like(w) if g is None else g for g, w in zip(found, wanted, strict=True)]
 
     expected = gradients([length])
@@ -234,7 +234,8 @@ def random_chunking(length: int, rng: np.random.Generator) -> list[int]:
     n_cuts = int(rng.integers(1, 12))
     cuts = np.sort(rng.integers(0, length + 1, size=n_cuts))
     cuts = np.concatenate([cuts, cuts[:1]])  # a cut drawn twice gives an empty chunk
-    return np.diff(np.concatenate([[0], np.sort(cuts), [length]])).astype(int).tolist()
+    sizes = np.diff(np.concatenate([[0], np.sort(cuts), [length]]))
+    return [int(size) for size in sizes]
 
 
 def with_other_future(
@@ -247,7 +248,7 @@ def with_other_future(
     """A copy of `x` that differs from `cut` on."""
 
     def change(leaf: Any) -> Any:
-        numbers = np.array(leaf)
+        numbers = np.array(leaf.detach() if hasattr(leaf, "detach") else leaf)
         future = np.moveaxis(numbers, time_axis, 0)[cut:]
         if perturb is not None:
             future[...] = perturb(future.copy(), rng)

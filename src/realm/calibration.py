@@ -40,9 +40,7 @@ def calibrate_decoder(
     """
     progress = progress or silent()
     decoder = Decoder.from_pretrained(str(model))
-    recipe = parse_recipe(
-        with_overrides(decoder.fitted_recipe.resolved(), overrides), str(model)
-    )
+    recipe = parse_recipe(with_overrides(decoder.fitted_recipe.resolved(), overrides), str(model))
     out = make_folder(out)
     path = prepare_session(Path(file), out / "prepared", recipe.signal, recipe.data)
     session = PreparedSession.load(path)

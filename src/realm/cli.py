@@ -214,7 +214,7 @@ def _stage(
 
         tables = Console()
         tables.print(accuracy_table(rows, "test").rich())
-        tables.print(cost_table(rows, "test").rich())
+        tables.print(cost_table(rows).rich())
         typer.echo(f"report: {folder / 'report.html'}")
     typer.echo(f"run folder: {folder}")
 

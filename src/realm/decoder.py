@@ -26,7 +26,15 @@ from realm.data.behavior import align
 from realm.data.nwb import Recording
 from realm.data.sessions import PreparedSession
 from realm.evaluation.metrics import mean_r2
-from realm.files import make_folder, read_json, read_tensors, sha256_file, write_json, write_tensors, write_text
+from realm.files import (
+    make_folder,
+    read_json,
+    read_tensors,
+    sha256_file,
+    write_json,
+    write_tensors,
+    write_text,
+)
 from realm.nn.adapters import SessionInfo
 from realm.nn.student import Student
 from realm.recipe import Recipe, load_recipe, parse_recipe
@@ -93,15 +101,17 @@ class Decoder(ModelHubMixin, BaseEstimator, RegressorMixin):  # type: ignore[mis
         Raises:
             ValueError: a recording does not fit the recipe; the message names it.
         """
-        from realm.run import SeedRun, silent
         from realm.data.prepare import prepare_all
+        from realm.run import SeedRun, silent
 
         recipe = self._recipe()
         seed = recipe.seeds[0] if self.seed is None else self.seed
         with tempfile.TemporaryDirectory() as temporary:
             folder = make_folder(self.folder or temporary)
             paths = [Path(path) for path in X]
-            prepared = prepare_all(paths, folder / "prepared", recipe.signal, recipe.data, workers=1)
+            prepared = prepare_all(
+                paths, folder / "prepared", recipe.signal, recipe.data, workers=1
+            )
             job = SeedRun(recipe, prepared, folder / f"seed{seed}", seed, silent())
             student, _ = job.student(job.teacher()[0])
             return self._take(student, job.sessions, recipe)
@@ -214,9 +224,7 @@ class Decoder(ModelHubMixin, BaseEstimator, RegressorMixin):  # type: ignore[mis
         """A decoder of a student that was trained on prepared sessions."""
         return cls(recipe, seed)._take(student, sessions, recipe)
 
-    def _take(
-        self, student: Student, sessions: Sequence[PreparedSession], recipe: Recipe
-    ) -> Self:
+    def _take(self, student: Student, sessions: Sequence[PreparedSession], recipe: Recipe) -> Self:
         self.recipe = recipe
         self.student_ = student.cpu().eval()
         self.chains_ = {session.session_id: session.chain for session in sessions}
@@ -301,7 +309,7 @@ class Decoder(ModelHubMixin, BaseEstimator, RegressorMixin):  # type: ignore[mis
 
     @classmethod
     def _from_pretrained(
-        cls, *, model_id: str, revision: str | None = None, cache_dir: str | None = None,
+        cls, *, model_id: str, revision: str | None = None, cache_dir: str | Path | None = None,
         force_download: bool = False, local_files_only: bool = False,
         token: str | bool | None = None, **_: Any,
     ) -> Decoder:  # fmt: skip
@@ -350,9 +358,7 @@ class Decoder(ModelHubMixin, BaseEstimator, RegressorMixin):  # type: ignore[mis
         return decoder
 
 
-def write_decoded(
-    decoder: Decoder, file: Path, out: Path, session_id: str | None = None
-) -> int:
+def write_decoded(decoder: Decoder, file: Path, out: Path, session_id: str | None = None) -> int:
     """Decode a recording into a CSV: the time at which each bin ends, then its behavior.
 
     Missing outputs are empty cells. Returns the number of bins.

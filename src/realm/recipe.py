@@ -27,7 +27,7 @@ class LabelsConfig(Strict):
     """How many labels the target sessions have; all other sessions keep theirs."""
 
     budget_s: float | Literal["all"] = "all"
-    sessions: list[str] = ["*"]  # names of the sessions with this budget; * matches anything
+    sessions: tuple[str, ...] = ("*",)  # names of the sessions with this budget; * matches anything
 
 
 class Recipe(Strict):
@@ -74,7 +74,9 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         content = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected a TOML recipe, but {error}; correct that line") from None
+        raise ValueError(
+            f"{path}: expected a TOML recipe, but {error}; correct that line"
+        ) from None
     return parse_recipe(with_overrides(content, overrides), str(path))
 
 
@@ -131,7 +133,9 @@ def _override(content: dict[str, Any], override: str) -> None:
     for parent in parents:
         section = section.setdefault(parent, {})
         if not isinstance(section, dict):
-            raise ValueError(f"--set {override}: {parent!r} is a value, not a section of the recipe")
+            raise ValueError(
+                f"--set {override}: {parent!r} is a value, not a section of the recipe"
+            )
     section[last] = value
 
 

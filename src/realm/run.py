@@ -35,8 +35,9 @@ from realm.data.sessions import PreparedSession, PreparedSet
 from realm.data.windows import WindowSource
 from realm.decoder import Decoder
 from realm.evaluation.methods import METHODS, Experiment, new_student, session_info
+from realm.evaluation.outcome import write_decoding, write_outcome
 from realm.evaluation.protocol import score_session
-from realm.evaluation.results import ResultRow, read_results, write_results
+from realm.evaluation.results import LabelBudget, ResultRow, read_results, write_results
 from realm.files import make_folder, read_json, sha256_file, sha256_json, write_json
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
@@ -93,18 +94,16 @@ def run(
     if until == "prepare":
         return []
     seed_stages = _all_seeds(recipe, prepared, out, until, jobs, progress)
-    rows = [
-        row for seed in recipe.seeds for row in _rows_of(out / f"seed{seed}") if until == "evaluate"
-    ]
-    if rows:
-        write_results(rows, out / "results.csv")
     for seed, stages in seed_stages.items():
         record |= {f"seed{seed}/{name}": figures for name, figures in stages.items()}
+    if not Accelerator().is_main_process:
+        return []
     write_json(out / "run.json", describe(recipe, prepared, record))
-    if rows:
-        from realm.evaluation.outcome import write_outcome
-
-        write_outcome(out, recipe.seeds[0], recipe.data.target)
+    if until != "evaluate":
+        return []
+    rows = [row for seed in recipe.seeds for row in read_results(out / f"seed{seed}/results.csv")]
+    write_results(rows, out / "results.csv")
+    write_outcome(out, [PreparedSession.load(path) for path in prepared], recipe.seeds)
     return rows
 
 
@@ -220,8 +219,9 @@ class SeedRun:
         rows: list[ResultRow] = []
         for method in [*self.recipe.baselines.methods, "student"]:
             steps = self.recipe.distill.optimization.steps
+            source = self.source(self.recipe.distill.optimization.batch_size)
             experiment = Experiment(
-                self.sessions, self.source(self.recipe.distill.optimization.batch_size), self.labels,
+                self.sessions, source, self.labels,
                 teacher, teacher_cpu_s, student, student_cpu_s,
                 self.recipe.distill, self.recipe.baselines, self.seed, self.folder,
                 self.fingerprint(*_STUDENT_PARTS, "baselines"),
@@ -230,18 +230,18 @@ class SeedRun:
             self.progress.say(f"seed {self.seed}: {method}")
             with self.clock(method):
                 rows += self._score(method, experiment)
+        if not Accelerator().is_main_process:
+            return
         write_results(rows, self.folder / "results.csv")
         write_json(done, {"fingerprint": fingerprint, "stages": self.clock.stages})
 
     def _score(self, method: str, experiment: Experiment) -> list[ResultRow]:
-        from realm.evaluation.outcome import write_decoding
-
         decode, rows = METHODS[method](experiment), []
         for session in self.sessions:
             decoding = decode(session)
-            budget = self.labels.get(session.session_id, "all")
+            budget: LabelBudget = self.labels.get(session.session_id, "all")
             rows += score_session(method, session, decoding, self.seed, budget)
-            write_decoding(self.folder / "decoded", method, session, decoding)
+            write_decoding(self.folder / "decoded", method, session, decoding.behavior)
         return rows
 
 
@@ -351,10 +351,6 @@ def _run_seed_alone(
 ) -> dict[str, dict[str, float]]:
     torch.set_num_threads(1)
     return run_seed(recipe, prepared, out, seed, until)
-
-
-def _rows_of(folder: Path) -> list[ResultRow]:
-    return read_results(folder / "results.csv")
 
 
 def _count(model: torch.nn.Module) -> int:

@@ -12,6 +12,7 @@ import pytest
 from data_cases import DATA, HAND, LFP, SIGNAL, Spoil
 
 from realm.data.config import DataConfig
+from realm.data.nwb import Recording
 from realm.data.nwb_write import write_session
 from realm.data.prepare import prepare_session
 from realm.data.simulate import SimulationConfig, simulate_session
@@ -229,3 +230,17 @@ def test_folder_that_is_not_writable(recording_path: Path, tmp_path: Path) -> No
     with pytest.raises(OSError, match="cannot write"):
         prepare_session(recording_path, tmp_path / "file" / "out", SIGNAL, DATA)
     shutil.rmtree(tmp_path)
+
+
+def test_electrical_series_outside_an_lfp_container_are_listed(spoil: Spoil) -> None:
+    def change(file: h5py.File) -> None:
+        file.move(LFP, "processing/ecephys/voltage")
+        del file["processing/ecephys/LFP"]
+
+    path = spoil(change)
+    with pytest.raises(ValueError, match=r"this file has: .*ecephys/voltage.*Set lfp"):
+        Recording.open(path)
+    with pytest.raises(ValueError, match=r"'ecephys/volt', found none; .*ecephys/voltage"):
+        Recording.open(path, "ecephys/volt")
+    with Recording.open(path, "ecephys/voltage") as recording:
+        assert recording.channel_names[0] == "ch00"

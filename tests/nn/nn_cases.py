@@ -31,4 +31,11 @@ def draw_windows(
     features = torch.randn(batch, time, len(session.channel_names), BANDS, dtype=dtype)
     behavior = torch.randn(batch, time, DIMS, dtype=dtype)
     known = torch.rand(batch, time) > 0.3
-    return Windows(session.session_id, features, behavior, known, torch.arange(batch))
+    return Windows(
+        session.session_id,
+        features,
+        behavior,
+        known,
+        torch.arange(batch),
+        torch.zeros(batch).long(),
+    )

@@ -40,6 +40,11 @@ def test_heads_must_divide_the_width():
         Mamba2(10, headdim=16)
 
 
+def test_time_constants_must_be_ordered():
+    with pytest.raises(ValueError, match="smaller one first"):
+        Mamba2(16, headdim=16, timescale_bins=(200, 5))
+
+
 def test_bidirectional_reads_both_ways():
     torch.manual_seed(0)
     mixer = BidirectionalMamba2(8, d_state=4, headdim=4)

@@ -91,6 +91,16 @@ def test_calibration_trains_the_session_and_the_head(model):
     assert trained == {"subject_maps", "session_differences", "session_biases", "linear"}
 
 
+def test_mixed_precision_stays_close(model):
+    windows = [draw_windows(MONDAY, 2), draw_windows(OTHER, 1)]
+    expected = model(windows).behavior
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = model(windows).behavior
+    (found - expected).square().sum().backward()
+    assert (found - expected).abs().max() < 0.05
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
 class TestTeacher:
     def test_what_is_hidden_is_not_seen(self):
         torch.manual_seed(0)

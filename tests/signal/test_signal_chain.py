@@ -9,6 +9,7 @@ import sys
 import contract
 import numpy as np
 import pytest
+from scipy import signal
 from signal_examples import clean_and_faulty, fitted
 
 from realm.signal import Features, SignalChain, SignalConfig, resolve_bands
@@ -40,7 +41,7 @@ def test_shapes_and_names() -> None:
 def test_presets_take_what_the_rate_allows(rate: float, expected: dict[str, float]) -> None:
     bands = resolve_bands(SignalConfig(), rate)
     assert {name: high for name, (_, high) in bands.items()} == expected
-    assert list(bands)[0] == "slow"
+    assert next(iter(bands)) == "slow"
 
 
 def test_a_band_of_ones_own_above_the_limit_is_refused_with_the_usable_ones() -> None:
@@ -64,6 +65,7 @@ def test_custom_bands() -> None:
     config = SignalConfig(preset="custom", slow_hz=None, bands_hz={"theta": (4, 10)})
     chain = SignalChain(config, 250.0, ["a"])
     assert chain.band_names == ("theta",)
+    assert config == SignalConfig(preset="custom", slow_hz=(0, 0), bands_hz={"theta": (4, 10)})
     assert SignalChain(SignalConfig(preset="slow"), 250.0, ["a"]).band_names == ("slow",)
 
 
@@ -193,6 +195,26 @@ def test_an_offset_leaves_no_trace_once_fitted() -> None:
     x = clean_and_faulty(500.0, 4.0)[0]
     near, far = fitted(x, 500.0), fitted(x + 1.0, 500.0)
     np.testing.assert_allclose(far.forward(x + 1.0).values, near.forward(x).values, atol=1e-6)
+
+
+def test_the_chain_is_what_plain_filters_give() -> None:
+    """Against scipy on the whole recording at once, with nothing streamed or guarded."""
+    rate, x = 500.0, clean_and_faulty(500.0, 4.0)[0]
+    config = SignalConfig(preset="custom", bands_hz={"theta": (4, 10)}, smoothing_ms=20.0)
+    chain = SignalChain(config, rate, list("abcde")).fit_guard(x)
+    referenced = x - np.median(x, axis=0)
+    referenced -= referenced.mean(axis=1, keepdims=True)
+    slow = signal.sosfilt(signal.butter(4, 45, "low", fs=rate, output="sos"), referenced, 0)
+    slow = signal.sosfilt(signal.butter(2, 0.3, "high", fs=rate, output="sos"), slow, 0)
+    theta = signal.sosfilt(signal.butter(3, (4, 10), "band", fs=rate, output="sos"), referenced, 0)
+    keep = np.exp(-1 / 10)
+    power = signal.lfilter([1 - keep], [1, -keep], theta**2, axis=0)
+    features = chain.forward(x)
+    binned = slow.reshape(400, 5, 5).mean(axis=1)
+    np.testing.assert_allclose(features.values[..., 0], binned, rtol=1e-9, atol=1e-15)
+    floor = np.square(1e-4 * chain.limits.scale)
+    log_power = np.log(power.reshape(400, 5, 5).mean(axis=1) + floor)
+    np.testing.assert_allclose(features.values[..., 1], log_power, rtol=1e-9)
 
 
 def test_imports_with_numpy_and_scipy_alone() -> None:

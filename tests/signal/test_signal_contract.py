@@ -76,7 +76,7 @@ def test_the_chain_with_all_its_stages_is_exact(chain: SignalChain, recording: n
     [(24414.0625, 10.0, 2), (250.0, 10.0, 1), (1000 / 3, 33.3, 4), (100.0, 10.0, 5)],
 )
 def test_any_rate_and_bin_width(rate: float, bin_ms: float, n_channels: int) -> None:
-    seconds = 0.4 if rate > 1e4 else 5.0
+    seconds = 0.2 if rate > 1e4 else 5.0
     clean, x = clean_and_faulty(rate, seconds, n_channels, seed=3)
     chain = fitted(clean, rate, SignalConfig(bin_ms=bin_ms, line_hz=50.0))
     contract.check_causal_part(
@@ -90,12 +90,17 @@ def test_any_rate_and_bin_width(rate: float, bin_ms: float, n_channels: int) -> 
     )
 
 
+@pytest.fixture(scope="module")
+def uneven_bins() -> SignalChain:
+    return fitted(clean_and_faulty(RATE)[0], RATE, SignalConfig(line_hz=50.0, bin_ms=7.3))
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_random_chunkings(data: st.DataObject) -> None:
-    clean, x = clean_and_faulty(RATE, 2.0, 4, seed=5)
-    x = x[:700]
-    chain = fitted(clean, RATE, SignalConfig(line_hz=50.0, bin_ms=7.3))
+def test_random_chunkings(
+    uneven_bins: SignalChain, recording: np.ndarray, data: st.DataObject
+) -> None:
+    chain, x = uneven_bins, recording[:700]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(x)), max_size=12)))
     sizes = np.diff([0, *cuts, len(x)]).tolist()
     contract.check_chunks(
@@ -112,11 +117,12 @@ def test_random_chunkings(data: st.DataObject) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(cut=st.integers(0, 699), seed=st.integers(0, 1000))
-def test_random_futures(cut: int, seed: int) -> None:
-    clean, x = clean_and_faulty(RATE, 2.0, 4, seed=5)
-    chain = fitted(clean, RATE)
-    whole = chain.forward(x[:700])
-    other = x[:700].copy()
+def test_random_futures(
+    uneven_bins: SignalChain, recording: np.ndarray, cut: int, seed: int
+) -> None:
+    chain, x = uneven_bins, recording[:700]
+    whole = chain.forward(x)
+    other = x.copy()
     other[cut:] = other_future(other[cut:], np.random.default_rng(seed))
     past = chain.n_bins(cut)
     contract.assert_identical(chain.forward(other).values[:past], whole.values[:past], "values")

@@ -45,12 +45,12 @@ def test_dead_channels_of_the_simulation_and_no_others() -> None:
     "name", ["CSR6", "M845_140919t1rh", "M851_140908t2rh", "hafting_11684_20020710"]
 )
 def test_in_real_recordings_only_rails_and_blanks_are_flagged(name: str) -> None:
-    x, rate = read(f"rodent_lfp/{name}.nwb", 600.0)
+    x, rate = read(f"rodent_lfp/{name}.nwb", 300.0)
     chain = chain_for(x, rate)
     assert not chain.dead_channels
     guard = chain.stages[0]
     bad = guard.step(x, guard.initial_state())[0].bad
-    assert bad.mean() < 0.005
+    assert bad.mean() < 0.01
     assert bad.mean(axis=0).max() < 0.02
     # what is flagged repeats one value: no sample that moves is taken for bad
     repeats = np.zeros_like(bad)

@@ -9,6 +9,8 @@ import h5py
 
 from realm.data import hdf
 
+DEEPEST = 6  # levels of groups that are searched
+
 
 def identify(path: Path | str) -> tuple[str, str]:
     """Session id and subject of a recording, without looking at its data.
@@ -72,19 +74,17 @@ def choose_lfp(path: Path, file: h5py.File, lfp_path: str | None) -> str:
     if lfp_path is not None:
         name = series_name(file, lfp_path)
         if name is None:
-            found = ", ".join(lfp_candidates(file) + behavior_paths(file)) or "no time series"
             raise ValueError(
                 f"{path}: expected a neural time series at {lfp_path!r}, found none; this file "
-                f"has: {found}. Set lfp to one of these paths"
+                f"has: {all_paths(file)}. Set lfp to one of these paths"
             )
         return name
     candidates = lfp_candidates(file)
     if not candidates:
-        found = ", ".join(behavior_paths(file)) or "no time series at all"
         raise ValueError(
             f"{path}: expected LFP in processing/*/LFP or an ElectricalSeries in acquisition, "
-            f"found none; this file has: {found}. Set lfp to the path of the neural series, or "
-            "export the recording with its LFP"
+            f"found none; this file has: {all_paths(file)}. "
+            "Set lfp to the path of the neural series, or export the recording with its LFP"
         )
     if len(candidates) > 1:
         raise ValueError(
@@ -104,12 +104,21 @@ def series_name(file: h5py.File, path: str) -> str | None:
 
 
 def behavior_paths(file: h5py.File) -> list[str]:
-    """Every time series of the file except its LFP, as `Recording.behavior` takes them."""
+    """Every time series of the file except electrical ones, as `Recording.behavior` takes them."""
+    return _series(file, skip=("LFP", "ElectricalSeries"))
+
+
+def all_paths(file: h5py.File) -> str:
+    """Every time series of the file, as a list for people."""
+    return ", ".join(_series(file, skip=())) or "no time series at all"
+
+
+def _series(file: h5py.File, skip: tuple[str, ...]) -> list[str]:
     found: list[str] = []
 
     def walk(parent: str) -> None:
         for name, group in hdf.children(file, parent):
-            if name.count("/") > 6 or hdf.neurodata_type(group) in ("LFP", "ElectricalSeries"):
+            if name.count("/") > DEEPEST or hdf.neurodata_type(group) in skip:
                 continue
             if is_series(file, name):
                 found.append(name.removeprefix("processing/"))

@@ -32,6 +32,7 @@ from realm.files import atomic_path
 from realm.signal import NormalizationFit, SignalChain, SignalConfig
 
 BLOCK_VALUES = 1 << 20  # samples x channels read at once
+WARM_UP_S = 2.0  # the filters settle; left out of the statistics of normalization
 GUARD_VALUES = 1 << 23  # samples x channels of training time that set the guard's limits
 
 
@@ -110,20 +111,25 @@ def _write_features(
     group = file.create_group("features")
     values = group.create_dataset("values", shape, "f4", chunks=_chunks(shape))
     filled = group.create_dataset("filled", shape[:2], "f4", chunks=_chunks(shape[:2]))
-    fit = NormalizationFit(*shape[1:])
+    fit, settled = NormalizationFit(*shape[1:]), _settled(train_bins, chain.bin_ms)
     state, done = chain.initial_state(), 0
     for block in recording.blocks(max(1, BLOCK_VALUES // chain.n_channels)):
         features, state = chain.step(block, state)
         stop = done + len(features.values)
         values[done:stop], filled[done:stop] = features.values, features.filled
-        training = max(0, min(stop, train_bins) - done)
-        fit.update(features.values[:training], features.filled[:training])
+        training = slice(max(0, settled - done), max(0, min(stop, train_bins) - done))
+        fit.update(features.values[training], features.filled[training])
         done = stop
     assert done == n_bins
     rate = 1000 / chain.bin_ms
     group.attrs["object"], group.attrs["sampling_rate"] = RegularTimeSeries.__name__, rate
     Interval(0.0, n_bins / rate).to_hdf5(group.create_group("domain"))
     return chain.with_normalization(fit.result())
+
+
+def _settled(train_bins: int, bin_ms: float) -> int:
+    """First bin of training time that counts for the statistics."""
+    return min(round(WARM_UP_S * 1000 / bin_ms), train_bins // 2)
 
 
 def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:

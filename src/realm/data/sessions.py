@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch_brain.data import Data
+from torch_brain.data import Data, Interval
 
+from realm.data.splits import SPLITS
 from realm.signal import Features, SignalChain
 
 FORMAT = 1
@@ -57,11 +58,7 @@ class PreparedSession:
         self.n_bins = int(self.provenance["n_bins"])
         self.chain = _load_chain(data)
         self.band_names = self.chain.band_names
-        self.splits = {
-            name: tuple(round(float(t[0]) * 1000 / self.bin_ms) for t in (part.start, part.end))
-            for name in ("train", "validation", "test")
-            for part in [data.splits.get_nested_attribute(name)]
-        }
+        self.splits = {name: self._bins(getattr(data.splits, name)) for name in SPLITS}
 
     @classmethod
     def load(cls, path: Path | str) -> PreparedSession:
@@ -110,6 +107,10 @@ class PreparedSession:
     def close(self) -> None:
         """Close the file."""
         self._data.close()
+
+    def _bins(self, interval: Interval) -> tuple[int, int]:
+        first, last = (float(t[0]) * 1000 / self.bin_ms for t in (interval.start, interval.end))
+        return round(first), round(last)
 
     def _slice(self, series: Any, start: int, stop: int) -> Any:
         if not 0 <= start <= stop <= self.n_bins:

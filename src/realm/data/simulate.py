@@ -12,7 +12,7 @@ The generative model, per session (one subject, one day):
    every later day the preferred directions take one step of a random walk and the strengths are
    multiplied by a log-normal factor: weights drift.
 4. *LFP* in microvolts is the sum of
-   - 1/f background: half of its variance private, half shared by all channels with random weights;
+   - 1/f² background: a private part for each channel, and a shared part with random weights;
    - a slow movement potential: the velocity along the preferred direction plus some speed,
      smoothed over 100 ms;
    - beta (20 Hz band noise) that shrinks while the hand moves;

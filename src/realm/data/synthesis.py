@@ -68,8 +68,8 @@ def local_field(
     along = velocity @ np.stack([np.cos(tuning.direction), np.sin(tuning.direction)])
     along /= PEAK_SPEED_M_S  # (samples, channels)
     v = speed[:, None] / PEAK_SPEED_M_S
-    shared = pink_noise(rng, n, 1, rate_hz) * rng.normal(0, 1, channels)
-    lfp = 20.0 * (pink_noise(rng, n, channels, rate_hz) + shared)
+    shared = background_noise(rng, n, 1, rate_hz) * rng.normal(0, 1, channels)
+    lfp = 20.0 * (background_noise(rng, n, channels, rate_hz) + shared)
     lfp += 6.0 * tuning.slow * _box(along + 0.3 * v, round(0.1 * rate_hz))
     rest = 1 - 0.7 * movement[:, None]
     lfp += 8.0 * tuning.beta * rest * band_noise(rng, n, channels, rate_hz, 15.0, 25.0)
@@ -77,7 +77,7 @@ def local_field(
     if high > 75.0:
         amplitude = 1 + tuning.gamma * (np.maximum(along, 0) + 0.3 * v)
         lfp += 1.5 * amplitude * band_noise(rng, n, channels, rate_hz, 70.0, high)
-    lfp += 10.0 * pink_noise(rng, n, 1, rate_hz)  # common to all channels
+    lfp += 10.0 * background_noise(rng, n, 1, rate_hz)  # common to all channels
     if rate_hz / 2 > LINE_HZ:
         phase = 2 * np.pi * LINE_HZ * np.arange(n) / rate_hz
         lfp += 3.0 * rng.lognormal(0, 0.3, channels) * np.sin(phase)[:, None]
@@ -101,9 +101,9 @@ def spike_counts(
     return counts
 
 
-def pink_noise(rng: np.random.Generator, n: int, channels: int, rate_hz: float) -> Array:
-    """Noise with a 1/f power spectrum above 0.5 Hz, flat below; unit variance, (n, channels)."""
-    return _shaped(rng, n, channels, rate_hz, lambda f: 1 / np.sqrt(np.maximum(f, 0.5)))
+def background_noise(rng: np.random.Generator, n: int, channels: int, rate_hz: float) -> Array:
+    """Noise of power 1/f² above 0.5 Hz, flat below; unit variance, (n, channels)."""
+    return _shaped(rng, n, channels, rate_hz, lambda f: np.maximum(f, 0.5) ** -1.0)
 
 
 def band_noise(

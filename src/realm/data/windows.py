@@ -35,6 +35,7 @@ class Windows(NamedTuple):
         behavior: (batch, time, dims) float32 in the session's unit, 0 where unknown.
         behavior_mask: (batch, time) bool, True = known and within the label budget.
         index: (batch,) int64, position in the global batch.
+        start: (batch,) int64, first bin of each window in its session.
     """
 
     session_id: str
@@ -42,6 +43,7 @@ class Windows(NamedTuple):
     behavior: Tensor
     behavior_mask: Tensor
     index: Tensor  # type: ignore[assignment]
+    start: Tensor
 
 
 class WindowSource:
@@ -140,6 +142,7 @@ class WindowSource:
             torch.from_numpy(behavior),  # (batch, time, dims)
             torch.from_numpy(mask),  # (batch, time)
             torch.tensor([index for index, _ in rows]),
+            torch.tensor([start for _, start in rows]),
         )
 
     def _cut(

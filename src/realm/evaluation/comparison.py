@@ -79,17 +79,22 @@ def _scores(rows: Sequence[ResultRow], method: str, split: Split, label_s: Label
 
 def _differences(scores_a: Scores, scores_b: Scores) -> Scores:
     differences: Scores = {}
-    for session in scores_a.keys() & scores_b.keys():
+    seedless_a, seedless_b = _has_one_seed(scores_a), _has_one_seed(scores_b)
+    for session in (s for s in scores_a if s in scores_b):
         a, b = scores_a[session], scores_b[session]
-        if len(b) == 1:
+        if seedless_b:
             b = dict.fromkeys(a, next(iter(b.values())))
-        elif len(a) == 1:
+        elif seedless_a:
             a = dict.fromkeys(b, next(iter(a.values())))
         pairs = {seed: a[seed] - b[seed] for seed in a.keys() & b.keys()}
         defined = {seed: value for seed, value in pairs.items() if np.isfinite(value)}
         if defined:
             differences[session] = defined
     return differences
+
+
+def _has_one_seed(scores: Scores) -> bool:
+    return len({seed for by_seed in scores.values() for seed in by_seed}) == 1
 
 
 def _complete_table(differences: Scores) -> NDArray[np.float64]:

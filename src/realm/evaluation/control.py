@@ -76,7 +76,7 @@ def shifted_control(
         )
         for shift in shifts
     ]
-    seconds = shifts * bin_ms / 1000.0
+    seconds = shifts.astype(np.float64) * (bin_ms / 1000.0)
     return ShiftedControl(mean_defined(per_shift), np.asarray(per_shift, np.float64), seconds)
 
 

@@ -7,6 +7,7 @@ function, name it in `METHODS` and give it its settings in `realm.evaluation.con
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from realm.data.sessions import PreparedSession
-from realm.data.windows import Windows, WindowSource
+from realm.data.windows import WindowSource
 from realm.evaluation.config import BaselinesConfig
-from realm.evaluation.ridge import LinearProbe, RidgeDecoder, RidgeState
+from realm.evaluation.ridge import LinearProbe, RidgeDecoder
 from realm.nn.adapters import SessionInfo
 from realm.nn.gru import GRUEncoder
 from realm.nn.student import Student
@@ -27,11 +28,11 @@ from realm.nn.teacher import Teacher
 from realm.training.config import DistillConfig
 from realm.training.decode import decode_stream
 from realm.training.distill import distill, lookahead_bins
+from realm.training.latents import encode_session
 from realm.training.loop import Report, TrainingResult
 from realm.training.pretrain import behavior_scales
 
 TIMED_BINS = 200
-SEGMENT_S, CONTEXT_S = 60.0, 10.0  # how the teacher reads a long session
 
 
 class Decoding(NamedTuple):
@@ -42,6 +43,11 @@ class Decoding(NamedTuple):
     train_cpu_s: float
     us_per_bin: float  # median of single-bin steps
     lookahead_ms: float  # inf: needs the whole recording
+
+    @property
+    def causal(self) -> bool:
+        """Whether it waits for a finite time at most."""
+        return math.isfinite(self.lookahead_ms)
 
 
 Decode = Callable[[PreparedSession], Decoding]
@@ -72,7 +78,9 @@ def student_method(experiment: Experiment) -> Decode:
 
 def scratch_method(experiment: Experiment) -> Decode:
     """The same student, trained without a teacher."""
-    student = new_student(experiment.sessions, experiment.label_s, experiment.distill, experiment.seed)
+    student = new_student(
+        experiment.sessions, experiment.label_s, experiment.distill, experiment.seed
+    )
     result = _train(experiment, student, experiment.distill, "scratch")
     return _decode_with(student, result.cpu_s, experiment.distill)
 
@@ -85,7 +93,9 @@ def gru_method(experiment: Experiment) -> Decode:
         faster = {"learning_rate": settings.learning_rate}
         optimization = config.optimization.model_copy(update=faster)
         config = config.model_copy(update={"optimization": optimization})
-    student = new_student(experiment.sessions, experiment.label_s, config, experiment.seed, settings)
+    student = new_student(
+        experiment.sessions, experiment.label_s, config, experiment.seed, settings
+    )
     result = _train(experiment, student, config, "gru")
     return _decode_with(student, result.cpu_s, config)
 
@@ -94,9 +104,9 @@ def ridge_method(experiment: Experiment) -> Decode:
     """Wiener filter, fitted to each session's own labels."""
 
     def decode(session: PreparedSession) -> Decoding:
+        features = session.features(0, session.n_bins)
         start = time.process_time()
         decoder = RidgeDecoder(session.bin_ms, experiment.baselines.ridge.lag_s)
-        features = session.features(0, session.n_bins)
         _fit(decoder, session, features, experiment.label_s)
         cpu_s = time.process_time() - start
         decoded = decoder.predict(features)
@@ -162,26 +172,6 @@ def deployed_parameters(model: Student | Teacher, session_id: str) -> int:
     return sum(tensor.numel() for tensor in [*fixed, *adapter])
 
 
-@torch.no_grad()
-def encode_session(teacher: Teacher, session: PreparedSession) -> NDArray[np.float32]:
-    """The teacher's latents of a whole session, (n_bins, d_model).
-
-    Read in segments with context on both sides, so that memory does not grow with the recording.
-    """
-    teacher.eval()
-    segment = round(SEGMENT_S * 1000 / session.bin_ms)
-    context = round(CONTEXT_S * 1000 / session.bin_ms)
-    pieces = []
-    for start in range(0, session.n_bins, segment):
-        first, last = max(0, start - context), min(session.n_bins, start + segment + context)
-        features = torch.from_numpy(session.features(first, last))[None]
-        nothing = torch.zeros(1, last - first, 1)
-        windows = Windows(session.session_id, features, nothing, nothing[..., 0].bool(), nothing[0, 0])
-        latents = teacher.encode([windows])[0].numpy()
-        pieces.append(latents[start - first : start - first + segment])
-    return np.concatenate(pieces)
-
-
 def _decode_with(student: Student, cpu_s: float, config: DistillConfig) -> Decode:
     student.eval()
 
@@ -222,9 +212,7 @@ def _fit(
     start, stop = session.splits["train"]
     mask = mask.copy()
     mask[start:stop] = session.training_labels(label_s.get(session.session_id))
-    decoder.fit(
-        features, values, mask, train=(start, stop), valid=session.splits["validation"]
-    )
+    decoder.fit(features, values, mask, train=(start, stop), valid=session.splits["validation"])
 
 
 def _us_per_bin(state: Any, features: NDArray[Any], step: Callable[..., Any]) -> float:
@@ -235,9 +223,3 @@ def _us_per_bin(state: Any, features: NDArray[Any], step: Callable[..., Any]) ->
         _, state = step(features[k : k + 1], state)
         times.append(time.perf_counter() - begun)
     return float(np.median(times) * 1e6)
-
-
-__all__ = [
-    "METHODS", "Decode", "Decoding", "Experiment", "RidgeState", "deployed_parameters",
-    "encode_session", "new_student", "session_info",
-]  # fmt: skip

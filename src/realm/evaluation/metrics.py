@@ -143,32 +143,29 @@ def score_decoding(
 
 def mean_defined(values: ArrayLike) -> float:
     """Mean of the entries that are not NaN; NaN when there is none, without a warning."""
-    values = np.asarray(values, dtype=np.float64)
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else float("nan")
+    numbers = np.asarray(values, dtype=np.float64)
+    defined = numbers[~np.isnan(numbers)]
+    return float(defined.mean()) if defined.size else float("nan")
 
 
-def _known_bins(
-    y: ArrayLike, pred: ArrayLike, mask: ArrayLike
-) -> tuple[FloatArray, FloatArray]:
+def _known_bins(y: ArrayLike, pred: ArrayLike, mask: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Both series at the bins whose behavior is known, in float64, after checking them."""
-    y = np.asarray(y, dtype=np.float64)
-    pred = np.asarray(pred, dtype=np.float64)
-    mask = np.asarray(mask)
-    if y.ndim != 2 or pred.shape != y.shape or mask.shape != y.shape[:1]:
+    true, decoded = np.asarray(y, dtype=np.float64), np.asarray(pred, dtype=np.float64)
+    known = np.asarray(mask)
+    if true.ndim != 2 or decoded.shape != true.shape or known.shape != true.shape[:1]:
         raise ValueError(
             "expected behavior and decoding of one shape (bins, dims) and a mask (bins,), "
-            f"arrived {y.shape}, {pred.shape} and {mask.shape}; cut them to the same span"
+            f"arrived {true.shape}, {decoded.shape} and {known.shape}; cut them to the same span"
         )
-    if mask.dtype != np.bool_:
+    if known.dtype != np.bool_:
         raise ValueError(
-            f"expected a boolean mask (True = behavior known), arrived {mask.dtype}; "
+            f"expected a boolean mask (True = behavior known), arrived {known.dtype}; "
             "convert it with mask.astype(bool)"
         )
-    y, pred = y[mask], pred[mask]
-    _require_finite(y, "behavior", "mark missing behavior in the mask")
-    _require_finite(pred, "decoding", "the decoder diverged; lower its learning rate")
-    return y, pred
+    true, decoded = true[known], decoded[known]
+    _require_finite(true, "behavior", "mark missing behavior in the mask")
+    _require_finite(decoded, "decoding", "the decoder diverged; lower its learning rate")
+    return true, decoded
 
 
 def _require_finite(values: NDArray[Any], what: str, advice: str) -> None:

@@ -13,6 +13,7 @@ from realm.evaluation.control import shifted_control
 from realm.evaluation.methods import Decoding
 from realm.evaluation.metrics import score_decoding
 from realm.evaluation.results import LabelBudget, ResultRow, Split
+from realm.training.distill import lookahead_bins
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
 
@@ -22,7 +23,10 @@ def score_session(
 ) -> list[ResultRow]:
     """One row for validation and one for test."""
     behavior, known = session.behavior(0, session.n_bins)
-    usable = np.isfinite(decoding.behavior).all(axis=1)
+    # A decoder with lookahead has no output for the last bins; any other gap is its failure, which
+    # the scores refuse.
+    late = lookahead_bins(decoding.lookahead_ms, session.bin_ms) if decoding.causal else 0
+    usable = np.arange(session.n_bins) < session.n_bins - late
     decoded = np.where(usable[:, None], decoding.behavior, 0.0)
     known = known & usable
     train = slice(*session.splits["train"])

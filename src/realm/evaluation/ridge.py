@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import LinAlgError, solve
+from scipy.linalg import cho_factor, cho_solve
 
 from realm.evaluation.lags import FloatArray, Lags
 from realm.evaluation.metrics import mean_r2
@@ -163,13 +163,9 @@ class _NormalEquations(NamedTuple):
     def solve(self, penalty: float) -> FloatArray:
         """Weights (columns, dims) at this penalty, by Cholesky."""
         damped = self.gram.copy()
-        alpha = penalty * max(np.trace(damped) / len(damped), np.finfo(np.float64).tiny)
-        damped[np.diag_indices_from(damped)] += alpha
-        try:
-            weights = solve(damped, self.cross, assume_a="pos")
-        except LinAlgError:  # constant features and next to no penalty
-            weights = np.linalg.lstsq(damped, self.cross, rcond=None)[0]
-        return np.asarray(weights, dtype=np.float64)
+        variance = np.trace(damped) / len(damped) or 1.0  # features that never vary: any penalty
+        damped[np.diag_indices_from(damped)] += penalty * variance
+        return np.asarray(cho_solve(cho_factor(damped), self.cross), dtype=np.float64)
 
 
 def _normal_equations(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -38,7 +39,7 @@ _MARKERS = {
 }
 _SPARE_MARKERS = ("P", "X", "<", ">", "p")
 
-_STYLE = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10.0,
     "axes.titlesize": 11.0,

@@ -116,18 +116,18 @@ def difference_table(
         )
         pairs = f"{paired.sessions} × {paired.seeds}"
         difference = number(paired.mean, sign=True)
-        lines.append(
-            (f"{method} − {other}", labels_text(label_s), difference, interval, pairs)
-        )
+        lines.append((f"{method} − {other}", labels_text(label_s), difference, interval, pairs))
     columns = ("Difference", "Labels", "R²", "95% interval", "Sessions × seeds")
     title = f"Paired differences on {split} time"
     return ResultTable(title, columns, tuple(lines), text_columns=2)
 
 
 def cost_table(rows: Sequence[ResultRow]) -> ResultTable:
-    """Per method: what runs at deployment and what its training took, means over the rows."""
+    """Per method: what runs at deployment and what its training took, means over the rows.
+
+    Parameters are a range where sessions differ in their number of channels.
+    """
     lines = []
-    rows = [row for row in rows if row.label_s == label_budgets(rows)[0]]
     for method in methods_of(rows):
         group = [row for row in rows if row.method == method]
         parameters = sorted({row.parameters for row in group})
@@ -135,7 +135,7 @@ def cost_table(rows: Sequence[ResultRow]) -> ResultTable:
         lines.append(
             (
                 method,
-                "–".join(f"{count:,}" for count in dict.fromkeys((parameters[0], parameters[-1]))),
+                " to ".join(f"{n:,}" for n in dict.fromkeys((parameters[0], parameters[-1]))),
                 number(mean_defined([row.train_cpu_s for row in group]), digits=1),
                 number(mean_defined([row.us_per_bin for row in group]), digits=1),
                 number(lookahead, digits=0) if math.isfinite(lookahead) else "whole recording",

@@ -23,6 +23,8 @@ def causal_conv_silu(recent: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     weight (kernel, channels), the last tap for the present; bias (channels,).
     Returns (batch, time, channels).
     """
+    if len(weight) == recent.shape[1]:  # one bin
+        return F.silu((recent * weight).sum(1, keepdim=True) + bias)
     if recent.device.type != "cpu":
         return causal_conv_silu_autograd(recent, weight, bias)
     y: Tensor = _CausalConvSiLU.apply(recent, weight, bias)  # type: ignore[no-untyped-call]

@@ -78,6 +78,11 @@ class Mamba2(nn.Module):
         bound = self.conv_kernel**-0.5
         nn.init.uniform_(self.conv_weight, -bound, bound)
         nn.init.ones_(self.to_gate.bias)
+        if not 0 < timescale_bins[0] <= timescale_bins[1]:
+            raise ValueError(
+                f"expected timescale_bins as (shortest, longest) above 0, got {timescale_bins}; "
+                "give the smaller one first"
+            )
         shortest, longest = (math.log(bins) for bins in timescale_bins)
         dt = torch.linspace(-shortest, -longest, self.n_heads).exp()
         with torch.no_grad():  # the inverse of softplus; |A| starts at one
@@ -111,7 +116,7 @@ class Mamba2(nn.Module):
         dt = F.softplus(self.to_dt(x))  # (batch, time, h)
         A = -torch.exp(self.A_log)
         y, ssm = ssd(inner, dt, A, B + self.B_bias, C + self.C_bias, state.ssm)
-        y = gated_norm(y, inner, self.D, self.to_gate(x), self.norm_weight)
+        y = gated_norm(y, inner, self.D, self.to_gate(x).to(y.dtype), self.norm_weight)
         return self.out(y), Mamba2State(recent[:, time:], ssm)
 
 

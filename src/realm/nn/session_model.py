@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from realm.nn.adapters import SessionAdapters, SessionInfo
 from realm.nn.behavior_head import BehaviorHead
-
-if TYPE_CHECKING:
-    from realm.data.windows import Windows
 
 
 class SessionModel(nn.Module):
@@ -60,7 +55,3 @@ class SessionModel(nn.Module):
         """Turn behavior (..., dims) in the session's units into normalized behavior."""
         self.adapters.session(session_id)
         return self.head.normalize(behavior, session_id)
-
-    def target(self, windows: Sequence[Windows]) -> Tensor:
-        """Return the normalized behavior of the groups, one below the other."""
-        return torch.cat([self.normalize_behavior(w.behavior, w.session_id) for w in windows])

@@ -27,7 +27,7 @@ from torch import Tensor
 from realm.nn.ssd_blocked import LOWEST_EXPONENT, blocked_ssd, causal_ones
 
 # Up to this length the recurrence is cheaper than the set-up of the chunks.
-RECURRENT_LENGTH = 2
+RECURRENT_LENGTH = 4
 
 
 def ssd(
@@ -45,28 +45,27 @@ def ssd(
     initial_state (b, h, p, n), None for zeros. Returns y (b, l, h, p) and the final state
     (b, h, p, n). `l` may be anything, zero included; `chunk` is the longest chunk used.
 
-    The result is computed in the widest dtype among the arguments. Splitting a stretch in two and
-    handing the state over gives the same as the whole, to rounding; y at an instant never depends,
-    not by one bit, on finite values of later instants.
+    All arguments have one dtype; under autocast it is computed in float32. Splitting a stretch in
+    two and handing the state over gives the same as the whole, to rounding; y at an instant never
+    depends, not by one bit, on finite values of later instants.
     """
     _check_shapes(x, dt, A, B, C, initial_state)
-    dtype = torch.promote_types(torch.promote_types(x.dtype, dt.dtype), A.dtype)
-    x, dt, A, B, C = (t.to(dtype) for t in (x, dt, A, B, C))
-    state = _zeros(x, B) if initial_state is None else initial_state.to(dtype)
+    state = _zeros(x, B) if initial_state is None else initial_state
+    if torch.is_autocast_enabled(x.device.type):  # decays need the full precision
+        x, dt, A, B, C, state = (t.float() for t in (x, dt, A, B, C, state))
+        with torch.autocast(x.device.type, enabled=False):
+            return ssd(x, dt, A, B, C, state, chunk)
     length = x.shape[1]
-    with torch.autocast(x.device.type, enabled=False):
-        if length <= RECURRENT_LENGTH:
-            return ssd_recurrence(x, dt, A, B, C, state)
-        n_chunks = -(-length // chunk)
-        q = -(-length // n_chunks)  # equal chunks, so that padding is shorter than n_chunks
-        padding = n_chunks * q - length
-        if padding:  # dt = 0 leaves the state as it is
-            x = F.pad(x, (0, 0, 0, 0, 0, padding))
-            dt, B, C = (F.pad(t, (0, 0, 0, padding)) for t in (dt, B, C))
-        if x.device.type == "cpu":
-            y, final = blocked_ssd(x, dt, A, B, C, state, q)
-        else:
-            y, final = ssd_autograd(x, dt, A, B, C, state, q)
+    if length <= RECURRENT_LENGTH:
+        return ssd_recurrence(x, dt, A, B, C, state)
+    n_chunks = -(-length // chunk)
+    q = -(-length // n_chunks)  # equal chunks, so that padding is shorter than n_chunks
+    padding = n_chunks * q - length
+    if padding:  # dt = 0 leaves the state as it is
+        x = F.pad(x, (0, 0, 0, 0, 0, padding))
+        dt, B, C = (F.pad(t, (0, 0, 0, padding)) for t in (dt, B, C))
+    in_chunks = blocked_ssd if x.device.type == "cpu" else ssd_autograd
+    y, final = in_chunks(x, dt, A, B, C, state, q)
     return y[:, :length], final
 
 
@@ -78,9 +77,9 @@ def ssd_recurrence(
     outputs = []
     for t in range(x.shape[1]):
         decay = torch.exp((dt[:, t] * A).clamp(min=LOWEST_EXPONENT))  # (b, h)
-        into = (dt[:, t, :, None] * x[:, t])[..., None] * B[:, t, None, None, :]  # (b, h, p, n)
-        state = decay[..., None, None] * state + into
-        outputs.append((state @ C[:, t, None, :, None]).squeeze(-1))  # (b, h, p)
+        u = dt[:, t, :, None] * x[:, t]  # (b, h, p)
+        state = decay[..., None, None] * state + u[..., None] * B[:, t, None, None]
+        outputs.append((state * C[:, t, None, None]).sum(-1))  # (b, h, p)
     y = torch.stack(outputs, dim=1) if outputs else torch.zeros_like(x)
     return y, state
 

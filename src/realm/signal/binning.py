@@ -109,5 +109,6 @@ class LogPower:
     def step(self, x: Features, state: tuple[()]) -> tuple[Features, tuple[()]]:
         """Take the logarithm of the power columns."""
         values = x.values.copy()
-        values[..., self.columns] = np.log(values[..., self.columns] + self.floor[:, None])
+        power = np.maximum(values[..., self.columns], 0.0)
+        values[..., self.columns] = np.log(power + self.floor[:, None])
         return Features(values, x.filled), state

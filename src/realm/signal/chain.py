@@ -10,6 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from realm.signal import storage
 from realm.signal.binning import Binning, LogPower
+from realm.signal.checks import (
+    check_statistics,
+    checked_chunk,
+    checked_flags,
+    checked_names,
+    checked_rate,
+)
 from realm.signal.config import SLOW_NAME, SignalConfig, resolve_bands
 from realm.signal.filters import BandPower, Bands, LineNotch, SlowPotential
 from realm.signal.guard import Guard
@@ -57,9 +64,9 @@ class SignalChain:
         normalization: NormalizationStatistics | None = None,
     ) -> None:
         self.config = config
-        self.sampling_rate_hz = _checked_rate(sampling_rate_hz)
-        self.channel_names = _checked_names(channel_names)
-        self.bad_channels = _checked_flags(bad_channels, self.channel_names)
+        self.sampling_rate_hz = checked_rate(sampling_rate_hz)
+        self.channel_names = checked_names(channel_names)
+        self.bad_channels = checked_flags(bad_channels, self.channel_names)
         self.limits = limits or GuardLimits.unfitted(self.n_channels)
         self.normalization = normalization
         self.bands_hz = resolve_bands(config, self.sampling_rate_hz)
@@ -165,7 +172,7 @@ class SignalChain:
         Raises:
             ValueError: the chunk does not have this chain's channels.
         """
-        samples = self._checked(chunk)
+        samples = checked_chunk(chunk, self.channel_names)
         block = max(1, BLOCK_VALUES // self.n_channels)
         parts: list[Features] = []
         for start in range(0, max(len(samples), 1), block):
@@ -196,7 +203,9 @@ class SignalChain:
                 joined, are enough. Statistics of normalization do not survive, fit them after.
         """
         limits = fit_limits(
-            np.asarray(self._checked(samples), dtype=np.float64), self.config, self.sampling_rate_hz
+            np.asarray(checked_chunk(samples, self.channel_names), dtype=np.float64),
+            self.config,
+            self.sampling_rate_hz,
         )
         return self._with(limits, None)
 
@@ -208,7 +217,7 @@ class SignalChain:
     def with_normalization(self, statistics: NormalizationStatistics | None) -> SignalChain:
         """A chain that normalizes with these statistics; None for one that does not."""
         if statistics is not None:
-            _check_statistics(statistics, (self.n_channels, self.n_bands))
+            check_statistics(statistics, (self.n_channels, self.n_bands))
         return self._with(self.limits, statistics)
 
     def normalize(self, features: Features) -> Features:
@@ -261,68 +270,3 @@ class SignalChain:
             limits=limits,
             normalization=normalization,
         )
-
-    def _checked(self, chunk: ArrayLike) -> NDArray[Any]:
-        samples = np.asarray(chunk)
-        if samples.ndim != 2 or samples.shape[1] != self.n_channels:
-            raise ValueError(
-                f"chunk: expected (samples, {self.n_channels} channels: "
-                f"{_short(self.channel_names)}), got an array of shape {samples.shape}; "
-                "pass time first and every channel of the recording"
-            )
-        if samples.dtype.kind not in "fiu":
-            raise ValueError(
-                f"chunk: expected real numbers in volts, got {samples.dtype}; convert them first"
-            )
-        return samples
-
-
-def _checked_rate(rate: float) -> float:
-    if not np.isfinite(rate) or rate <= 0:
-        raise ValueError(
-            f"sampling_rate_hz: expected a number above zero, got {rate!r}; "
-            "correct the rate of the recording"
-        )
-    return float(rate)
-
-
-def _checked_names(names: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(str(name) for name in names)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not names or twice:
-        raise ValueError(
-            f"channel_names: expected at least one and no name twice, got {_short(names)}"
-            + (f" with {', '.join(twice)} repeated" if twice else "")
-            + "; name every channel differently"
-        )
-    return names
-
-
-def _checked_flags(
-    flags: Sequence[bool] | NDArray[np.bool_] | None, names: tuple[str, ...]
-) -> tuple[bool, ...]:
-    flags = (False,) * len(names) if flags is None else tuple(bool(flag) for flag in flags)
-    if len(flags) != len(names):
-        raise ValueError(
-            f"bad_channels: expected {len(names)} flags, one for each channel, got {len(flags)}; "
-            "give them in the order of channel_names"
-        )
-    return flags
-
-
-def _check_statistics(statistics: NormalizationStatistics, shape: tuple[int, int]) -> None:
-    mean, std, n_bins = (np.asarray(part) for part in statistics)
-    if mean.shape != shape or std.shape != shape or n_bins.shape != shape[:1]:
-        raise ValueError(
-            f"normalization: expected mean and std of shape {shape} (channels, bands), got "
-            f"{mean.shape} and {std.shape}; use statistics of the same channels and bands"
-        )
-    if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
-        raise ValueError(
-            "normalization: expected finite means and deviations above zero; fit them again"
-        )
-
-
-def _short(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:6])
-    return shown + (f", … {names[-1]}" if len(names) > 6 else "")

@@ -31,7 +31,7 @@ class SignalConfig:
             and high gamma, as far as the sampling rate allows) or "custom" (amplitude and the log
             power of `bands_hz`).
         slow_hz: band of the slow potential, kept as an amplitude; a lower edge of 0 makes it a
-            plain low-pass, None leaves it out.
+            plain low-pass, None or (0, 0) leaves it out.
         bands_hz: name to (low, high) of log-power bands; only with the preset "custom".
         smoothing_ms: time constant of the one-pole smoothing of power; 0 for none.
         line_hz: mains frequency; a notch is put there and at its harmonics. None for none.
@@ -39,7 +39,7 @@ class SignalConfig:
             four of them and is left out otherwise. "none" keeps the signal as it is.
         limit_scale: a sample further from its channel's centre than this many of its robust
             standard deviations is replaced.
-        flat_ms: from this long on, identical samples count as flat and are replaced. None never
+        flat_ms: from this long on, identical samples count as flat and are replaced. 0 never
             calls a signal flat (for counts, where a long zero is ordinary).
         saturated_ms: the same for identical samples more than three robust standard deviations
             from the centre, which an amplifier at its rail gives.
@@ -60,7 +60,7 @@ class SignalConfig:
     line_hz: float | None = None
     reference: Reference = "common_average"
     limit_scale: float = 20.0
-    flat_ms: float | None = 200.0
+    flat_ms: float = 200.0
     saturated_ms: float = 20.0
     dead_ms: float = 2000.0
     recovery_ms: float = 500.0
@@ -70,10 +70,13 @@ class SignalConfig:
         _one_of("reference", self.reference, get_args(Reference))
         for name in ("bin_ms", "limit_scale", "saturated_ms", "dead_ms", "recovery_ms"):
             _number(name, getattr(self, name))
-        for name in ("line_hz", "flat_ms"):
-            if getattr(self, name) is not None:
-                _number(name, getattr(self, name))
-        _number("smoothing_ms", self.smoothing_ms, zero=True)
+        for name in ("smoothing_ms", "flat_ms"):
+            _number(name, getattr(self, name), zero=True)
+        if self.line_hz is not None:
+            _number("line_hz", self.line_hz)
+        edges: object = self.slow_hz
+        if edges in ((0, 0), [0, 0]):  # how a format without a null, as TOML, writes None
+            object.__setattr__(self, "slow_hz", None)
         if self.slow_hz is not None:
             object.__setattr__(self, "slow_hz", _band("slow_hz", self.slow_hz, zero=True))
         self._check_bands()

@@ -52,7 +52,7 @@ class Guard:
             return max(SHORTEST_RUN, int(np.ceil(ms * sampling_rate_hz / 1000)))
 
         # n identical samples are n - 1 repeats
-        self._flat = None if config.flat_ms is None else samples(config.flat_ms) - 1
+        self._flat = samples(config.flat_ms) - 1 if config.flat_ms else None
         self._saturated = samples(config.saturated_ms) - 1
         self._dead_run, self._recovery = samples(config.dead_ms), samples(config.recovery_ms)
         self._hold = Hold(len(dead), sampling_rate_hz)

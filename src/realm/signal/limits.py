@@ -67,7 +67,7 @@ def fit_limits(samples: Floats, config: SignalConfig, sampling_rate_hz: float) -
 def _usable(values: Floats, config: SignalConfig, sampling_rate_hz: float) -> Floats:
     with np.errstate(invalid="ignore"):
         good = np.abs(values) <= LARGEST
-    if config.flat_ms is not None:
+    if config.flat_ms:
         same = np.zeros((len(values), 1), dtype=bool)
         same[1:, 0] = values[1:] == values[:-1]
         repeats = run_lengths(same, np.zeros(1, dtype=np.int64))[:, 0]

@@ -35,9 +35,7 @@ def augment(
     ]
 
 
-def _augmented(
-    group: Windows, config: AugmentationConfig, seed: int, step: int
-) -> list[Tensor]:
+def _augmented(group: Windows, config: AugmentationConfig, seed: int, step: int) -> list[Tensor]:
     rows = []
     for features, index in zip(group.features, group.index.tolist(), strict=True):
         generator = torch.Generator().manual_seed(window_seed(seed, step, index))

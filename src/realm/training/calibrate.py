@@ -39,10 +39,7 @@ def calibrate(
     """
     if config.train == "adapter_and_head":
         student.requires_grad_(False)
-        for parameter in [
-            *student.own_parameters(session.session_id),
-            *student.head.parameters(),
-        ]:
+        for parameter in student.session_parameters(session.session_id):
             parameter.requires_grad_(True)
     task = distilled.model_copy(update={"optimization": config.optimization})
     try:

@@ -75,9 +75,7 @@ def load_checkpoint(path: Path, fingerprint: str) -> Checkpoint:
     return Checkpoint(roles["model"], roles["best"], roles["optimizer"], facts)
 
 
-def restore(
-    checkpoint: Checkpoint, module: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
+def restore(checkpoint: Checkpoint, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Put weights and moments back in place."""
     module.load_state_dict(checkpoint.model)
     for name, parameter in module.named_parameters():

@@ -73,6 +73,6 @@ class CalibrateConfig(Strict):
     """Adapting a trained student to a session it has not seen."""
 
     train: Literal["adapter_and_head", "everything"] = "adapter_and_head"
-    optimization: OptimizationConfig = OptimizationConfig(
-        steps=300, learning_rate=2e-3, validate_every=25, patience=6
+    optimization: OptimizationConfig = OptimizationConfig.model_validate(
+        {"steps": 300, "learning_rate": 2e-3, "validate_every": 25, "patience": 6}
     )

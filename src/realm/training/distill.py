@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from sklearn.metrics import r2_score
 from torch import nn
@@ -25,22 +24,23 @@ from realm.nn.teacher import Teacher
 from realm.training.augment import augment
 from realm.training.config import DistillConfig
 from realm.training.decode import decode_stream
+from realm.training.latents import TeacherLatents
 from realm.training.loop import Report, Term, TrainingResult, train
 from realm.training.pretrain import targets
 
-SCALE_BATCHES = 8  # of training windows, from which the scale of the teacher's latents is taken
 WARM_UP_S = 10.0  # the stream starts this long before the validation span
 
 
 class DistillModule(nn.Module):
     """The student and, while it is being aligned, its projection into the teacher's space."""
 
-    def __init__(self, student: Student, teacher: Teacher | None) -> None:
+    def __init__(self, student: Student, latents: TeacherLatents | None) -> None:
         super().__init__()
         self.student = student
-        self.projection = (
-            None if teacher is None else AlignmentHead(student.d_model, teacher.d_model)
-        )
+        self.projection = None
+        if latents is not None:
+            self.projection = AlignmentHead(student.d_model, latents.d_model)
+            self.projection.set_teacher_scale(latents.training())
 
 
 class DistillObjective:
@@ -51,24 +51,14 @@ class DistillObjective:
     def __init__(
         self,
         student: Student,
-        teacher: Teacher | None,
+        latents: TeacherLatents | None,
         config: DistillConfig,
         seed: int,
         sessions: Sequence[PreparedSession],
     ) -> None:
-        self.module = DistillModule(student, teacher)
-        self.teacher, self.config, self.seed, self.sessions = teacher, config, seed, sessions
+        self.module = DistillModule(student, latents)
+        self.latents, self.config, self.seed, self.sessions = latents, config, seed, sessions
         self.lookahead = lookahead_bins(config.lookahead_ms, sessions[0].bin_ms)
-        if teacher is not None:
-            teacher.eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def standardize(self, source: WindowSource) -> None:
-        """Measure the spread of the teacher's latents on training windows, once."""
-        if self.teacher is None or self.module.projection is None:
-            return
-        latents = [self.teacher.encode(source.batch(step)) for step in range(SCALE_BATCHES)]
-        self.module.projection.set_teacher_scale(torch.cat(latents))
 
     def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
         """The parts of the combined loss on one batch."""
@@ -77,13 +67,15 @@ class DistillObjective:
         behavior, known = targets(self.module.student, windows)  # (batch, time, dims)
         late, early = self.lookahead, behavior.shape[1] - self.lookahead
         terms = [
-            Term("task", 1.0, *task_loss(output.behavior[:, late:], behavior[:, :early], known[:, :early]))
+            Term(
+                "task",
+                1.0,
+                *task_loss(output.behavior[:, late:], behavior[:, :early], known[:, :early]),
+            )
         ]
-        if self.teacher is not None and self.module.projection is not None:
-            with torch.no_grad():
-                wanted = self.teacher.encode(windows)[:, :early]
+        if self.latents is not None and self.module.projection is not None:
             guess = self.module.projection(output.latent[:, late:])
-            wanted = self.module.projection.target(wanted)
+            wanted = self.module.projection.target(self.latents.of(windows)[:, :early])
             aligned = alignment(guess, wanted, self.config.alignment.kind)
             terms.append(Term("alignment", self.config.alignment.weight, *aligned))
         return terms
@@ -125,10 +117,10 @@ def distill(
     `sessions` are those whose validation span decides when to stop. See
     `realm.training.loop.train` for the files written and the errors raised.
     """
-    if config.alignment.weight == 0:
-        teacher = None
-    objective = DistillObjective(student, teacher, config, seed, sessions)
-    objective.standardize(source)
+    latents = None
+    if teacher is not None and config.alignment.weight > 0:
+        latents = TeacherLatents(teacher, list(source.sessions.values()))
+    objective = DistillObjective(student, latents, config, seed, sessions)
     return train(
         objective, source, config.optimization, folder,
         fingerprint=fingerprint, accelerator=accelerator, report=report,

@@ -32,13 +32,15 @@ class Term(NamedTuple):
     name: str
     weight: float
     total: Tensor  # scalar
-    count: Tensor  # scalar
+    entries: Tensor  # scalar
 
 
 class Objective(Protocol):
     """What the loop needs to know about a thing to train."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """What is trained; its best weights are kept."""
 
     def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
         """The parts of the loss on these windows."""
@@ -176,10 +178,12 @@ class _Run:
         self.module.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.config)
-        windows = [_to(w, self.accelerator.device) for w in self.source.batch(self.step, rank, world)]
+        windows = [
+            _to(w, self.accelerator.device) for w in self.source.batch(self.step, rank, world)
+        ]
         with self.accelerator.autocast():
             terms = self.objective.terms(windows, self.step)
-        counts = self.accelerator.reduce(torch.stack([t.count.float() for t in terms]), "sum")
+        counts = self.accelerator.reduce(torch.stack([t.entries.float() for t in terms]), "sum")
         parts = [t.weight * t.total / c.clamp(min=1) for t, c in zip(terms, counts, strict=True)]
         loss = torch.stack(parts).sum()
         self.optimizer.zero_grad(set_to_none=True)
@@ -244,7 +248,9 @@ def reduce_gradients(module: nn.Module, accelerator: Accelerator) -> None:
         return
     parameters = [p for p in module.parameters() if p.requires_grad]
     used = torch.tensor([float(p.grad is not None) for p in parameters], device=accelerator.device)
-    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+    flat = torch.cat(
+        [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
+    )
     used, flat = accelerator.reduce(used, "sum"), accelerator.reduce(flat, "sum")
     pieces = flat.split([p.numel() for p in parameters])
     for parameter, piece, users in zip(parameters, pieces, used.tolist(), strict=True):

@@ -48,7 +48,7 @@ class PretrainObjective:
             for term in terms:
                 total = sums.setdefault(term.name, [0.0, 0.0])
                 total[0] += term.total.item()
-                total[1] += term.count.item()
+                total[1] += term.entries.item()
         figures = {name: total / max(count, 1.0) for name, (total, count) in sums.items()}
         weighted = figures["reconstruction"] + self.config.task_weight * figures.get("task", 0.0)
         return {"score": -weighted, **figures}
@@ -65,7 +65,9 @@ class PretrainObjective:
         terms = [Term("reconstruction", 1.0, total, count)]
         if self.config.task_weight > 0:
             behavior, known = targets(self.module, wanted)
-            terms.append(Term("task", self.config.task_weight, *task_loss(output.behavior, behavior, known)))
+            terms.append(
+                Term("task", self.config.task_weight, *task_loss(output.behavior, behavior, known))
+            )
         return terms
 
 
@@ -112,8 +114,12 @@ def reference_errors(windows: Sequence[Windows], masks: Sequence[Tensor]) -> lis
     """What reconstruction must beat: the channel's mean, and interpolation between what is seen."""
     mean_parts, line_parts = [], []
     for group, mask in zip(windows, masks, strict=True):
-        mean_parts.append(masked_reconstruction(torch.zeros_like(group.features), group.features, mask))
-        line_parts.append(masked_reconstruction(interpolate(group.features, mask), group.features, mask))
+        mean_parts.append(
+            masked_reconstruction(torch.zeros_like(group.features), group.features, mask)
+        )
+        line_parts.append(
+            masked_reconstruction(interpolate(group.features, mask), group.features, mask)
+        )
     terms = []
     for name, parts in (("channel_mean", mean_parts), ("interpolation", line_parts)):
         total, count = (torch.stack(side).sum() for side in zip(*parts, strict=True))

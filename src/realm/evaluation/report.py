@@ -1,0 +1,279 @@
+"""The page a person reads after a run: report.md, and report.html that needs no other file.
+
+Everything is taken from the run's folder: `results.csv`, `run.json` where it is there, and the
+pictures in `figures/`. The HTML embeds its figures, loads nothing, and follows the reader's light
+or dark setting and screen width.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from realm.evaluation.comparison import paired_interval
+from realm.evaluation.results import LabelBudget, ResultRow, read_results
+from realm.evaluation.tables import (
+    ResultTable,
+    accuracy_table,
+    cost_table,
+    difference_table,
+    label_budgets,
+    labels_text,
+    number,
+    session_table,
+)
+from realm.files import read_json, write_text
+
+HOW_MEASURED = (
+    "The last fifth of every session is test time, the tenth before it validation time, with 2 s "
+    "left out on both sides of it; nothing is shuffled and every statistic comes from training "
+    "time. Each session is decoded as one continuous stream. R² is averaged over the behavior's "
+    "dimensions, then over sessions. Settings are chosen on validation time only. “R², shifted "
+    "behavior” decodes behavior that was moved against the recording by at least 10 s: it is "
+    "near 0, or below, unless something leaks."
+)
+
+
+class Picture(NamedTuple):
+    """A PNG of the run and what it shows."""
+
+    path: Path
+    caption: str
+
+
+def write_report(run_dir: Path | str) -> tuple[Path, Path]:
+    """Write report.md and report.html into the folder of a run; returns their paths.
+
+    Raises:
+        ValueError: the folder has no results.csv, or it or run.json cannot be read.
+    """
+    run_dir = Path(run_dir)
+    rows = read_results(run_dir / "results.csv")
+    record = read_json(run_dir / "run.json") if (run_dir / "run.json").exists() else {}
+    content = (_title(record, run_dir), headline(rows), _tables(rows), pictures(run_dir))
+    markdown, page = run_dir / "report.md", run_dir / "report.html"
+    write_text(markdown, _markdown(*content, run_dir, _record_tables(record)))
+    write_text(page, _html(*content, _record_tables(record)))
+    return markdown, page
+
+
+def headline(rows: Sequence[ResultRow]) -> list[str]:
+    """The result in sentences: the student's R² and its distance to every other method."""
+    sentences = []
+    test = [row for row in rows if row.split == "test"]
+    for label_s in label_budgets(test):
+        budget = [row for row in test if row.label_s == label_s]
+        student = [row for row in budget if row.method == "student"]
+        if student:
+            sentences.append(_headline(budget, label_s))
+    return sentences
+
+
+def pictures(run_dir: Path) -> list[Picture]:
+    """The PNG files in `figures/` of a run: R² first, then trajectories, then learning curves."""
+    found = sorted((run_dir / "figures").glob("*.png"), key=lambda path: (_rank(path), path.name))
+    return [Picture(path, _caption(path)) for path in found]
+
+
+def _headline(rows: Sequence[ResultRow], label_s: LabelBudget) -> str:
+    table = accuracy_table(rows)
+    cells = next(row for row in table.rows if row[0] == "student")
+    labels = "all training labels" if label_s == "all" else f"{labels_text(label_s)} of labels"
+    sessions = "1 session" if cells[7] == "1" else f"{cells[7]} sessions"
+    seeds = "1 seed" if cells[8] == "1" else f"{cells[8]} seeds"
+    text = f"With {labels}, the student reaches a test R² of {cells[2]} ({sessions}, {seeds})"
+    text = text.replace(") (", "; ")  # the cell may end with "(1 undefined)"
+    others = [row[0] for row in table.rows if row[0] != "student"]
+    differences = [f"{_difference(rows, other, label_s)} against {other}" for other in others]
+    return text + (": " + ", ".join(differences) if differences else "") + "."
+
+
+def _difference(rows: Sequence[ResultRow], other: str, label_s: LabelBudget) -> str:
+    return number(paired_interval(rows, "student", other, label_s=label_s).mean, sign=True)
+
+
+def _tables(rows: Sequence[ResultRow]) -> list[ResultTable]:
+    splits = [split for split in ("test", "validation") if any(r.split == split for r in rows)]
+    tables = []
+    if "test" in splits:
+        tables += [accuracy_table(rows), difference_table(rows), session_table(rows)]
+    if "validation" in splits:
+        tables.append(accuracy_table(rows, "validation"))
+    return [table for table in [*tables, cost_table(rows)] if table.rows]
+
+
+_CAPTIONS = {
+    "r2": "R² of every method in every session",
+    "trajectory": "Decoded and true behavior on test time",
+    "loss": "Learning curves",
+}
+
+
+def _rank(path: Path) -> int:
+    kinds = list(_CAPTIONS)
+    return next((i for i, kind in enumerate(kinds) if path.stem.startswith(kind)), len(kinds))
+
+
+def _caption(path: Path) -> str:
+    kind = next((kind for kind in _CAPTIONS if path.stem.startswith(kind)), None)
+    if kind is None:
+        return path.stem.replace("_", " ")
+    rest = path.stem.removeprefix(kind).strip("_")
+    return _CAPTIONS[kind] + (f": {rest}" if rest and kind != "r2" and rest != "curves" else "")
+
+
+def _title(record: Mapping[str, Any], run_dir: Path) -> str:
+    settings = record.get("recipe") or record.get("config") or {}
+    name = settings.get("name") if isinstance(settings, Mapping) else None
+    return f"Decoding behavior: {name or run_dir.resolve().name}"
+
+
+# What run.json says -----------------------------------------------------------------------------
+
+
+def _record_tables(record: Mapping[str, Any]) -> list[ResultTable]:
+    """One two-column table per top-level entry of run.json; nested keys are joined by dots."""
+    tables = []
+    loose = {key: value for key, value in record.items() if not isinstance(value, Mapping)}
+    grouped = {key: value for key, value in record.items() if isinstance(value, Mapping) and value}
+    for name, entry in {**({"run": loose} if loose else {}), **grouped}.items():
+        tables.append(_stage_table(entry) if name == "stages" else _key_table(name, entry))
+    return tables
+
+
+def _key_table(name: str, entry: Mapping[str, Any]) -> ResultTable:
+    lines = tuple((key, _short(value)) for key, value in _flat(entry))
+    return ResultTable(name, ("Key", "Value"), lines, text_columns=2)
+
+
+def _stage_table(stages: Mapping[str, Mapping[str, float]]) -> ResultTable:
+    lines = tuple(
+        (stage, *(number(times.get(key, float("nan")), digits=1) for key in ("wall_s", "cpu_s")))
+        for stage, times in stages.items()
+    )
+    return ResultTable("stages", ("Stage", "Wall time, s", "CPU time, s"), lines)
+
+
+def _flat(entry: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    lines: list[tuple[str, Any]] = []
+    for key, value in entry.items():
+        name = f"{prefix}{key}"
+        lines += (
+            _flat(value, f"{name}.") if isinstance(value, Mapping) and value else [(name, value)]
+        )
+    return lines
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(map(_short, value)) or "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    is_hash = len(text) >= 40 and all(letter in "0123456789abcdef" for letter in text)
+    return f"{text[:12]}…" if is_hash else text
+
+
+# The two pages ----------------------------------------------------------------------------------
+
+
+def _markdown(
+    title: str,
+    sentences: Sequence[str],
+    tables: Sequence[ResultTable],
+    shown: Sequence[Picture],
+    run_dir: Path,
+    record: Sequence[ResultTable],
+) -> str:
+    parts = [f"# {title}\n", *(f"{sentence}\n" for sentence in sentences)]
+    parts += [f"## {table.title}\n\n{table.markdown()}" for table in tables]
+    parts.append(f"## How it was measured\n\n{HOW_MEASURED}\n")
+    if shown:
+        parts.append("## Figures\n")
+    parts += [
+        f"![{picture.caption}](<{picture.path.relative_to(run_dir).as_posix()}>)\n\n"
+        f"{picture.caption}\n"
+        for picture in shown
+    ]
+    if record:
+        parts.append("## Settings, versions and times\n")
+    parts += [f"### {table.title}\n\n{table.markdown()}" for table in record]
+    return "\n".join(parts)
+
+
+def _html(
+    title: str,
+    sentences: Sequence[str],
+    tables: Sequence[ResultTable],
+    shown: Sequence[Picture],
+    record: Sequence[ResultTable],
+) -> str:
+    body = [f"<h1>{html.escape(title)}</h1>"]
+    body += [f'<p class="lead">{html.escape(sentence)}</p>' for sentence in sentences]
+    body += [f"<h2>{html.escape(table.title)}</h2>\n{table.html()}" for table in tables]
+    body.append(f"<h2>How it was measured</h2>\n<p>{html.escape(HOW_MEASURED)}</p>")
+    body += ["<h2>Figures</h2>"] if shown else []
+    body += [_html_picture(picture) for picture in shown]
+    body += ["<h2>Settings, versions and times</h2>"] if record else []
+    body += [
+        f"<details><summary>{html.escape(table.title)}</summary>\n{table.html()}</details>"
+        for table in record
+    ]
+    return _PAGE.replace("{title}", html.escape(title)).replace("{body}", "\n".join(body))
+
+
+def _html_picture(picture: Picture) -> str:
+    data = base64.b64encode(picture.path.read_bytes()).decode("ascii")
+    caption = html.escape(picture.caption, quote=True)
+    return (
+        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+:root { --ink: #1d1d1f; --muted: #5c5c62; --paper: #ffffff; --line: #dcdce0; --band: #f5f5f7; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #ececf0; --muted: #a5a5ad; --paper: #17171a; --line: #3a3a40; --band: #222226; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.2rem 1rem 4rem; max-width: 62rem; color: var(--ink);
+  background: var(--paper); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0.4rem 0 0.8rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2.2rem 0 0.6rem; }
+p { max-width: 46rem; }
+.lead { font-size: 1.05rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.35rem 0.7rem; text-align: left; white-space: nowrap;
+  border-bottom: 1px solid var(--line); }
+th { color: var(--muted); font-weight: 600; }
+.n, .names-1 th:nth-child(n+2), .names-2 th:nth-child(n+3), .names-3 th:nth-child(n+4)
+  { text-align: right; }
+tbody tr:nth-child(even) { background: var(--band); }
+figure { margin: 1.2rem 0 2rem; }
+img { display: block; max-width: 100%; height: auto; background: #ffffff; border-radius: 6px;
+  border: 1px solid var(--line); padding: 0.5rem; }
+figcaption { color: var(--muted); font-size: 0.9rem; margin-top: 0.4rem; overflow-wrap: anywhere; }
+details { margin: 0.4rem 0; }
+details td { white-space: normal; overflow-wrap: anywhere; }
+summary { cursor: pointer; padding: 0.3rem 0; }
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""

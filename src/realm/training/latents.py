@@ -1,0 +1,72 @@
+"""The teacher's latents of whole sessions, computed once before distillation.
+
+The teacher is frozen while the student learns, and reads signal without noise, so what it says of
+a bin never changes: one pass over the sessions replaces a teacher pass in every training step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from realm.data.sessions import PreparedSession
+from realm.data.windows import Windows
+from realm.nn.teacher import Teacher
+
+SEGMENT_S, CONTEXT_S = 60.0, 10.0
+
+
+class TeacherLatents:
+    """Latents (n_bins, d_model) of every session, float32 in memory."""
+
+    def __init__(self, teacher: Teacher, sessions: Sequence[PreparedSession]) -> None:
+        self.d_model = teacher.d_model
+        self._latents = {
+            session.session_id: torch.from_numpy(encode_session(teacher, session))
+            for session in sessions
+        }
+        self._training = {session.session_id: session.splits["train"] for session in sessions}
+
+    def of(self, windows: Sequence[Windows]) -> Tensor:
+        """Latents of the bins of these windows, rows concatenated: (batch, time, d_model)."""
+        rows = []
+        for group in windows:
+            whole, time = self._latents[group.session_id], group.features.shape[1]
+            rows += [whole[start : start + time] for start in group.start.tolist()]
+        return torch.stack(rows).to(windows[0].features.device)
+
+    def training(self) -> Tensor:
+        """Latents of all training time, (bins, d_model)."""
+        return torch.cat([self._latents[name][a:b] for name, (a, b) in self._training.items()])
+
+
+@torch.no_grad()
+def encode_session(teacher: Teacher, session: PreparedSession) -> NDArray[np.float32]:
+    """The teacher's latents of a whole session with nothing hidden, (n_bins, d_model).
+
+    Read in segments with context on both sides, so that the work does not grow faster than the
+    recording.
+    """
+    teacher.eval()
+    device = next(teacher.parameters()).device
+    segment = round(SEGMENT_S * 1000 / session.bin_ms)
+    context = round(CONTEXT_S * 1000 / session.bin_ms)
+    pieces = []
+    for start in range(0, session.n_bins, segment):
+        first, last = max(0, start - context), min(session.n_bins, start + segment + context)
+        features = torch.from_numpy(session.features(first, last))[None].to(device)
+        latents = teacher.encode([features_only(session.session_id, features)])[0].cpu().numpy()
+        pieces.append(latents[start - first : start - first + segment])
+    return np.concatenate(pieces)
+
+
+def features_only(session_id: str, features: Tensor) -> Windows:
+    """Windows (batch, time, channels, bands) without behavior."""
+    batch, time = features.shape[:2]
+    known = torch.zeros(batch, time, dtype=torch.bool)
+    row = torch.arange(batch)
+    return Windows(session_id, features, torch.zeros(batch, time, 0), known, row, row)

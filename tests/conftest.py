@@ -1,0 +1,71 @@
+"""What all tests share: simulated recordings, prepared once, and the real ones where they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+def real_data(name: str) -> Path:
+    """A folder of real recordings, or a skip that says what is missing."""
+    folder = SHARED_DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"the recordings in {folder} are not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three simulated sessions of two subjects with different channel counts, as NWB."""
+    from realm.data.nwb_write import write_session
+    from realm.data.simulate import SimulationConfig, simulate_session
+
+    folder = tmp_path_factory.mktemp("recordings")
+    many = SimulationConfig(channels=6, duration_s=70.0, seed=3)
+    few = dataclasses.replace(many, channels=4)
+    sessions = [simulate_session(many, 0, day) for day in (0, 1)] + [simulate_session(few, 1)]
+    return [write_session(folder / f"{s.session_id}.nwb", s) for s in sessions]
+
+
+@pytest.fixture(scope="session")
+def small_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe that trains in seconds."""
+    path = tmp_path_factory.mktemp("recipe") / "small.toml"
+    path.write_text(SMALL_RECIPE)
+    return path
+
+
+SMALL_RECIPE = """
+name = "small"
+
+[signal]
+preset = "slow"
+bin_ms = 20.0
+reference = "none"
+
+[data]
+behavior = "behavior/Position/hand"
+target = "velocity"
+window_s = 2.0
+
+[pretrain]
+task_weight = 0.5
+encoder = { layers = 1, d_model = 32, d_state = 8, headdim = 16 }
+optimization = { steps = 6, batch_size = 4, warmup_steps = 2, validate_every = 3 }
+
+[distill]
+encoder = { layers = 1, d_model = 16, d_state = 8, headdim = 16 }
+augmentation = { noise = 0.2, channel_dropout = 0.1 }
+optimization = { steps = 6, batch_size = 4, warmup_steps = 2, validate_every = 3 }
+
+[calibrate]
+optimization = { steps = 4, batch_size = 4, warmup_steps = 1, validate_every = 2 }
+
+[baselines]
+gru = { d_model = 16 }
+"""
