@@ -72,6 +72,12 @@ def _check_fits(decoder: Decoder, session: PreparedSession, file: Path) -> None:
             f"{file}: expected a session that the decoder does not have, but it knows "
             f"{session.session_id!r}; decode it with realm decode"
         )
+    bands = decoder.chains_[decoder.sessions_[0]].band_names
+    if session.band_names != bands:
+        raise ValueError(
+            f"{file}: expected the bands {', '.join(bands)} as in the decoder, its sampling rate "
+            f"gives {', '.join(session.band_names)}; give a recording of a higher rate"
+        )
     if tuple(session.behavior_names) != decoder.behavior_names_:
         raise ValueError(
             f"{file}: expected behavior {', '.join(decoder.behavior_names_)} as in the decoder, "

@@ -31,7 +31,8 @@ console = Console(stderr=True)
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of one.")]
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of NWB recordings.")]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", help="Run folder [default: runs/<recipe>-<time>].")
+    Path | None,
+    typer.Option("--out", help="Run folder.", show_default="runs/<recipe>-<time>"),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting: key=value. Repeatable.")
@@ -114,7 +115,7 @@ def calibrate(
     model: ModelOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the calibrated decoder.")],
     label_s: Annotated[
-        float | None, typer.Option(help="Seconds of labels to use [default: all there are].")
+        float | None, typer.Option(help="Seconds of labels to use.", show_default="all")
     ] = None,
     overrides: SetOption = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -138,10 +139,10 @@ def decode(
     file: Annotated[Path, typer.Argument(help="An NWB recording.")],
     model: ModelOption,
     out: Annotated[
-        Path | None, typer.Option("--out", help="CSV to write [default: FILE with .decoded.csv].")
+        Path | None, typer.Option("--out", help="CSV to write.", show_default="FILE.decoded.csv")
     ] = None,
     session: Annotated[
-        str | None, typer.Option(help="Session whose adapter to use [default: the file's].")
+        str | None, typer.Option(help="Whose adapter to use.", show_default="the file's session")
     ] = None,
     threads: ThreadsOption = 1,
 ) -> None:
@@ -237,7 +238,10 @@ def _figure(value: float) -> str:
 def _plain(error: BaseException) -> str:
     from rich.markup import escape
 
-    return escape(str(error.strerror if isinstance(error, OSError) and error.strerror else error))
+    if not isinstance(error, OSError) or not error.strerror:
+        return escape(str(error))
+    named = "" if error.filename is None else f"{error.filename}: "
+    return escape(named + error.strerror)
 
 
 class _Bars:
@@ -255,7 +259,7 @@ class _Bars:
         self._bars = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"), TimeRemainingColumn(compact=True),
-            console=console, transient=True,
+            console=console, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
 
     def __enter__(self) -> _Bars:

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +44,8 @@ from realm.signal import SignalChain
 from realm.training.distill import lookahead_bins
 
 FORMAT = "realm-decoder-1"
+MANIFEST = "decoder.json"
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")  # user/name
 BLOCK_S = 30.0  # how much of a file is read at a time; any value gives the same output
 
 
@@ -58,14 +62,31 @@ class Decoded(NamedTuple):
     """What a chunk of samples completes.
 
     behavior: (bins, dims) in `Decoder.behavior_unit`.
-    filled: (bins, channels) share of each channel's samples that the guard replaced, 1 = masked.
+    filled: (bins, channels) share of each channel's samples that the guard replaced, 1 = masked;
+        of the bin that was heard last, which with a lookahead is later than the one decoded.
     """
 
     behavior: NDArray[Any]
     filled: NDArray[np.float64]
 
 
-class Decoder(ModelHubMixin, BaseEstimator, RegressorMixin):  # type: ignore[misc]
+CARD = """---
+{{ card_data }}
+---
+
+A causal decoder of behavior from local field potentials, made with REALM (`realm-lfp`).
+`decoder.json` says what it was trained on and what it decodes. To load it:
+`realm.Decoder.from_pretrained(folder)`.
+"""
+
+
+class Decoder(  # type: ignore[misc]
+    ModelHubMixin,
+    BaseEstimator,
+    RegressorMixin,
+    library_name="realm-lfp",
+    model_card_template=CARD,
+):
     """Causal decoder of behavior from raw LFP, with the interface of scikit-learn.
 
     Args:
@@ -283,16 +304,56 @@ class Decoder(ModelHubMixin, BaseEstimator, RegressorMixin):  # type: ignore[mis
                 f"found {recording.sampling_rate_hz:g} Hz; resample the recording or calibrate"
             )
 
-    def _save_pretrained(self, save_directory: Path) -> None:
-        folder = make_folder(save_directory)
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:
+        """Save weights, signal chains and recipe as a folder; see `ModelHubMixin`.
+
+        Raises:
+            ValueError: the decoder is not fitted.
+            OSError: the folder cannot be written or the disk is full; the message names it.
+        """
         if not self.sessions_:
-            raise ValueError("expected a fitted decoder, this one has no sessions")
+            raise ValueError("expected a fitted decoder, this one has no sessions; call fit first")
+        folder = make_folder(save_directory)
+        kwargs.setdefault("repo_id", folder.name)
+        try:
+            with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as temporary:
+                address: str | None = super().save_pretrained(temporary, **kwargs)
+                # The manifest comes last: nothing is loaded whose hashes differ from it.
+                for path in sorted(Path(temporary).iterdir(), key=lambda p: p.name == MANIFEST):
+                    path.replace(folder / path.name)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"could not save the decoder in {folder}: {os.strerror(error.errno or 0)}; what "
+                "was there is kept. Free space or choose another folder, then save it again",
+            ) from error
+        return address
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **kwargs: Any) -> Decoder:
+        """Load what `save_pretrained` wrote: a folder, or a repository on the Hugging Face Hub.
+
+        Raises:
+            ValueError: nothing there, or it is damaged, truncated or foreign; the message names
+                the file.
+        """
+        if Path(name).is_dir():
+            return cls._load(Path(name))
+        if not HUB_NAME.fullmatch(str(name)):
+            raise ValueError(_no_decoder(name))
+        try:
+            found: Decoder = super().from_pretrained(str(name), **kwargs)
+        except OSError as error:
+            raise ValueError(_no_decoder(name)) from error
+        return found
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        folder = save_directory
         weights = {k: v.cpu().numpy() for k, v in self.student_.state_dict().items()}
         write_tensors(folder / "model.safetensors", weights)
         states = {session: chain.save_state() for session, chain in self.chains_.items()}
         arrays = {f"{s}/{name}": a for s, (_, parts) in states.items() for name, a in parts.items()}
         write_tensors(folder / "signal.safetensors", arrays)
-        # The manifest comes last: without it, or with hashes that differ, nothing is loaded.
         manifest = {
             "format": FORMAT,
             "version": realm.__version__,
@@ -305,7 +366,8 @@ class Decoder(ModelHubMixin, BaseEstimator, RegressorMixin):  # type: ignore[mis
                 for name in ("model.safetensors", "signal.safetensors")
             },
         }
-        write_json(folder / "decoder.json", manifest)
+        write_json(folder / MANIFEST, manifest)
+        write_json(folder / "config.json", {"recipe": self._recipe().name})  # what the Hub counts
 
     @classmethod
     def _from_pretrained(
@@ -313,32 +375,33 @@ class Decoder(ModelHubMixin, BaseEstimator, RegressorMixin):  # type: ignore[mis
         force_download: bool = False, local_files_only: bool = False,
         token: str | bool | None = None, **_: Any,
     ) -> Decoder:  # fmt: skip
-        folder = Path(model_id)
-        if not folder.is_dir():
-            if model_id.count("/") != 1 or folder.is_absolute():
-                raise ValueError(f"{model_id}: expected the folder of a saved decoder, found none")
-            found = snapshot_download(
-                model_id, revision=revision, cache_dir=cache_dir, token=token,
-                force_download=force_download, local_files_only=local_files_only,
-            )  # fmt: skip
-            folder = Path(found)
-        return cls._load(folder)
+        found = snapshot_download(
+            model_id, revision=revision, cache_dir=cache_dir, token=token,
+            force_download=force_download, local_files_only=local_files_only,
+        )  # fmt: skip
+        return cls._load(Path(found))
 
     @classmethod
     def _load(cls, folder: Path) -> Decoder:
-        manifest = read_json(folder / "decoder.json")
+        manifest = read_json(folder / MANIFEST)
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise ValueError(
-                f"{folder / 'decoder.json'}: expected a decoder of format {FORMAT!r}; this is "
+                f"{folder / MANIFEST}: expected a decoder of format {FORMAT!r}; this is "
                 "something else. Save the decoder again with this version"
             )
-        for name, expected in manifest["sha256"].items():
-            if Path(name).name != name or sha256_file(folder / name) != expected:
-                raise ValueError(
-                    f"{folder / name}: expected SHA-256 {expected[:12]}…, the file has another; it "
-                    "is damaged or of another decoder, copy the whole folder again"
-                )
-        recipe = parse_recipe(manifest["recipe"], str(folder / "decoder.json"))
+        try:
+            return cls._assembled(folder, manifest)
+        except (AttributeError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"{folder / MANIFEST}: expected a decoder whose files fit together, but they "
+                f"do not ({str(error).splitlines()[0]}); copy the whole folder again"
+            ) from error
+
+    @classmethod
+    def _assembled(cls, folder: Path, manifest: dict[str, Any]) -> Decoder:
+        for name in ("model.safetensors", "signal.safetensors"):
+            _check_hash(folder / name, manifest["sha256"][name])
+        recipe = parse_recipe(manifest["recipe"], str(folder / MANIFEST))
         sessions = [
             SessionInfo(s["session_id"], s["subject"], tuple(s["channel_names"]), s["n_bands"])
             for s in manifest["sessions"]
@@ -347,12 +410,11 @@ class Decoder(ModelHubMixin, BaseEstimator, RegressorMixin):  # type: ignore[mis
         student = Student(recipe.distill.encoder, sessions, len(names))
         tensors = read_tensors(folder / "model.safetensors")
         student.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
-        arrays = read_tensors(folder / "signal.safetensors")
         decoder = cls(recipe)
         decoder.student_ = student.eval()
         decoder.chains_ = {
-            session: SignalChain.load_state(facts, _within(arrays, session))
-            for session, facts in manifest["signal"].items()
+            info.session_id: _load_chain(folder, manifest["signal"][info.session_id], info)
+            for info in sessions
         }
         decoder.behavior_names_, decoder.behavior_unit_ = names, manifest["behavior"]["unit"]
         return decoder
@@ -361,10 +423,13 @@ class Decoder(ModelHubMixin, BaseEstimator, RegressorMixin):  # type: ignore[mis
 def write_decoded(decoder: Decoder, file: Path, out: Path, session_id: str | None = None) -> int:
     """Decode a recording into a CSV: the time at which each bin ends, then its behavior.
 
-    Missing outputs are empty cells. Returns the number of bins.
+    Times are on the clock of the recording, missing outputs are empty cells. Returns the number of
+    bins.
     """
     decoded = decoder.predict(file, session_id)
-    times = (np.arange(len(decoded)) + 1) * decoder.bin_ms / 1000
+    with Recording.open(file, decoder.fitted_recipe.data.lfp) as recording:
+        start_s = recording.start_s
+    times = start_s + (np.arange(len(decoded)) + 1) * decoder.bin_ms / 1000
     lines = [",".join(["time_s", *decoder.behavior_names_])]
     for time_s, values in zip(times, decoded, strict=True):
         cells = ("" if np.isnan(v) else f"{v:.7g}" for v in values)
@@ -373,9 +438,40 @@ def write_decoded(decoder: Decoder, file: Path, out: Path, session_id: str | Non
     return len(decoded)
 
 
-def _within(arrays: dict[str, NDArray[Any]], session: str) -> dict[str, NDArray[Any]]:
-    prefix = f"{session}/"
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+def _check_hash(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path}: expected this file, found none; copy the whole folder again")
+    if sha256_file(path) != expected:
+        raise ValueError(
+            f"{path}: expected SHA-256 {expected[:12]}…, the file has another; it is damaged or of "
+            "another decoder, copy the whole folder again"
+        )
+
+
+def _no_decoder(name: str | Path) -> str:
+    return (
+        f"{name}: expected the folder of a saved decoder (or its name on the Hugging Face Hub), "
+        "found none; check the path"
+    )
+
+
+def _load_chain(folder: Path, facts: dict[str, Any], info: SessionInfo) -> SignalChain:
+    path, prefix = folder / "signal.safetensors", f"{info.session_id}/"
+    arrays = {
+        name.removeprefix(prefix): array
+        for name, array in read_tensors(path).items()
+        if name.startswith(prefix)
+    }
+    try:
+        chain = SignalChain.load_state(facts, arrays)
+    except ValueError as error:
+        raise ValueError(f"{path}, session {info.session_id!r}: {error}") from error
+    if tuple(chain.channel_names) != info.channel_names:
+        raise ValueError(
+            f"{path}: expected the channels {_some(info.channel_names)} for session "
+            f"{info.session_id!r}, found {_some(chain.channel_names)}; copy the whole folder again"
+        )
+    return chain
 
 
 def _some(names: Sequence[str]) -> str:

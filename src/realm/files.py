@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,12 +34,11 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     make_folder(path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        temporary.touch(exist_ok=False)  # with the permissions that this user's files have
     except OSError as error:
         raise _explained(error, path) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
         _flush(temporary)
@@ -84,6 +84,16 @@ def write_text(path: Path | str, content: str) -> None:
 def write_json(path: Path | str, content: Any) -> None:
     """Write `content` as indented JSON to `path`, atomically."""
     write_text(path, json.dumps(content, indent=2, sort_keys=False, allow_nan=False) + "\n")
+
+
+def append_line(path: Path | str, line: str) -> None:
+    """Add a line to a text file; a full disk can cut the last line short, no other."""
+    path = Path(path)
+    try:
+        with path.open("a") as stream:
+            stream.write(line + "\n")
+    except OSError as error:
+        raise _explained(error, path) from error
 
 
 def read_json(path: Path | str) -> Any:
@@ -158,6 +168,6 @@ def _flush(path: Path) -> None:
 def _explained(error: OSError, path: Path) -> OSError:
     return OSError(
         error.errno,
-        f"could not write {path}: {error.strerror or error}; nothing was changed there. "
+        f"could not write {path}: {error.strerror or error}; what was there is kept. "
         "Free space or choose another output folder, then run the command again",
     )

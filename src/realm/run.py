@@ -18,6 +18,7 @@ import concurrent.futures
 import multiprocessing
 import os
 import platform
+import resource
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ from realm.files import make_folder, read_json, sha256_file, sha256_json, write_
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.recipe import Recipe
-from realm.training.distill import distill
+from realm.training.distill import distill, lookahead_bins
 from realm.training.loop import Report
 from realm.training.pretrain import behavior_scales, pretrain
 
@@ -87,10 +88,15 @@ def run(
     """
     progress = progress or silent()
     out = make_folder(out)
+    if jobs > 1 and Accelerator(cpu=not torch.cuda.is_available()).num_processes > 1:
+        raise ValueError(
+            f"--jobs {jobs}: expected 1 under torchrun, whose processes share each training; "
+            "leave --jobs out, or start without torchrun to train seeds side by side"
+        )
     clock = Clock()
     with clock("prepare"):
         prepared = prepare(recipe, data, out, jobs, cluster, progress)
-    record = {"prepare": clock.stages["prepare"]}
+    record = {"prepare": _time_of_preparation(clock, prepared, out / "run.json")}
     if until == "prepare":
         return []
     seed_stages = _all_seeds(recipe, prepared, out, until, jobs, progress)
@@ -143,15 +149,14 @@ class SeedRun:
         self.labels = label_budgets(recipe, self.sessions)
         self.data_hash = sha256_json([fingerprint(session) for session in self.sessions])
         self.clock = Clock()
+        lookahead_bins(recipe.distill.lookahead_ms, self.sessions[0].bin_ms)  # now, not in an hour
 
     def go(self, until: Stage) -> dict[str, dict[str, float]]:
         """Run the stages up to `until`."""
-        with self.clock("pretrain"):
-            teacher, teacher_cpu_s = self.teacher()
+        teacher, teacher_cpu_s = self.teacher()
         if until == "pretrain":
             return self.clock.stages
-        with self.clock("distill"):
-            student, student_cpu_s = self.student(teacher)
+        student, student_cpu_s = self.student(teacher)
         if until == "distill":
             return self.clock.stages
         self.evaluate(teacher, teacher_cpu_s, student, student_cpu_s)
@@ -180,6 +185,7 @@ class SeedRun:
         teacher = Teacher(config.encoder, infos, len(self.sessions[0].behavior_names))
         for session_id, scale in behavior_scales(self.sessions, self.labels).items():
             teacher.set_behavior_scale(session_id, *scale)
+        _check_compact(new_student(self.sessions, self.labels, self.recipe.distill, 0), teacher)
         self.progress.say(f"seed {self.seed}: teacher, {_count(teacher):,} parameters")
         result = pretrain(
             teacher, source, self.source(config.optimization.batch_size, "validation"), config,
@@ -187,6 +193,7 @@ class SeedRun:
             fingerprint=self.fingerprint("data", "signal", "labels", "pretrain"),
             report=self.progress.training(f"seed {self.seed} teacher", config.optimization.steps),
         )  # fmt: skip
+        self.clock.note("pretrain", result.wall_s, result.cpu_s)
         return teacher, result.cpu_s
 
     def student(self, teacher: Teacher) -> tuple[Student, float]:
@@ -194,7 +201,6 @@ class SeedRun:
         config = self.recipe.distill
         source = self.source(config.optimization.batch_size)
         student = new_student(self.sessions, self.labels, config, self.seed)
-        _check_compact(student, teacher)
         self.progress.say(f"seed {self.seed}: student, {_count(student):,} parameters")
         result = distill(
             student, teacher, source, self.sessions, config, self.folder / "student",
@@ -205,6 +211,7 @@ class SeedRun:
             Decoder.assemble(student, self.sessions, self.recipe, self.seed).save_pretrained(
                 self.folder / "model"
             )
+        self.clock.note("distill", result.wall_s, result.cpu_s)
         return student, result.cpu_s
 
     def evaluate(
@@ -249,7 +256,7 @@ _STUDENT_PARTS = ("data", "signal", "labels", "pretrain", "distill")
 
 
 class Clock:
-    """Wall and CPU seconds by stage."""
+    """Wall and CPU seconds by stage, those of finished child processes included."""
 
     def __init__(self) -> None:
         self.stages: dict[str, dict[str, float]] = {}
@@ -260,11 +267,27 @@ class Clock:
         return self
 
     def __enter__(self) -> None:
-        self._begun = time.perf_counter(), time.process_time()
+        self._begun = time.perf_counter(), _cpu_s()
 
     def __exit__(self, *_: object) -> None:
-        wall, cpu = time.perf_counter() - self._begun[0], time.process_time() - self._begun[1]
-        self.stages[self._name] = {"wall_s": round(wall, 3), "cpu_s": round(cpu, 3)}
+        self.note(self._name, time.perf_counter() - self._begun[0], _cpu_s() - self._begun[1])
+
+    def note(self, name: str, wall_s: float, cpu_s: float) -> None:
+        """Write down what a stage took."""
+        self.stages[name] = {"wall_s": round(wall_s, 3), "cpu_s": round(cpu_s, 3)}
+
+
+def _cpu_s() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _time_of_preparation(clock: Clock, prepared: Sequence[Path], record: Path) -> dict[str, float]:
+    """What preparation took: this time, or when the files that were found ready were made."""
+    if record.exists() and max(path.stat().st_mtime for path in prepared) < record.stat().st_mtime:
+        earlier: dict[str, float] = read_json(record)["stages"]["prepare"]
+        return earlier
+    return clock.stages["prepare"]
 
 
 def label_budgets(recipe: Recipe, sessions: Sequence[PreparedSession]) -> dict[str, float]:

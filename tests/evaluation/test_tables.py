@@ -26,7 +26,7 @@ def test_accuracy_is_the_mean_over_sessions_with_both_spreads():
     assert line["R²"] == "0.555"
     assert line["SD over sessions"] == "0.071"
     assert line["SD over seeds"] == "0.007"
-    assert (line["Sessions"], line["Seeds"]) == ("2", "2")
+    assert line["Sessions × seeds"] == "2 × 2"
 
 
 def test_undefined_is_said_and_never_zero():

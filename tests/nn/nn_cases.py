@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
-from torch import Tensor
 
+from realm.data.windows import Windows
 from realm.nn.adapters import SessionInfo
 from realm.nn.encoder import EncoderConfig
 
@@ -15,14 +13,6 @@ MONDAY = SessionInfo("rat.1-mon", "rat", ("a", "b", "c"), BANDS)
 TUESDAY = SessionInfo("rat.1-tue", "rat", ("c", "a"), BANDS)  # another order, b is missing
 OTHER = SessionInfo("cat_1", "cat", ("a",), BANDS)
 SMALL = EncoderConfig(layers=2, d_model=16, d_state=8, headdim=8)
-
-
-class Windows(NamedTuple):
-    session_id: str
-    features: Tensor
-    behavior: Tensor
-    behavior_mask: Tensor
-    index: Tensor
 
 
 def draw_windows(
@@ -37,5 +27,5 @@ def draw_windows(
         behavior,
         known,
         torch.arange(batch),
-        torch.zeros(batch).long(),
+        torch.zeros(batch, dtype=torch.int64),
     )

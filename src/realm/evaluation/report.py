@@ -82,8 +82,10 @@ def _headline(rows: Sequence[ResultRow], label_s: LabelBudget) -> str:
     table = accuracy_table(rows)
     cells = next(row for row in table.rows if row[0] == "student")
     labels = "all training labels" if label_s == "all" else f"{labels_text(label_s)} of labels"
-    sessions = "1 session" if cells[7] == "1" else f"{cells[7]} sessions"
-    seeds = "1 seed" if cells[8] == "1" else f"{cells[8]} seeds"
+    scored = [row for row in rows if row.method == "student" and row.split == "test"]
+    n_sessions, n_seeds = (len({getattr(r, key) for r in scored}) for key in ("session", "seed"))
+    sessions = "1 session" if n_sessions == 1 else f"{n_sessions} sessions"
+    seeds = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
     text = f"With {labels}, the student reaches a test R² of {cells[2]} ({sessions}, {seeds})"
     text = text.replace(") (", "; ")  # the cell may end with "(1 undefined)"
     others = [row[0] for row in table.rows if row[0] != "student"]

@@ -11,11 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich import box
+from rich.console import JustifyMethod
 from rich.table import Table as RichTable
 
 from realm.evaluation.comparison import paired_interval
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import LabelBudget, ResultRow, Split, methods_of
+
+TERMINAL, GAP = 80, 2  # characters: of a line, and between the columns of a table
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,27 @@ class ResultTable:
         )
 
     def rich(self) -> RichTable:
-        """For the terminal."""
-        table = RichTable(title=self.title)
-        for i, column in enumerate(self.columns):
-            table.add_column(column, justify="left" if i < self.text_columns else "right")
+        """For the terminal: no frame, and lines broken between words, to fit 80 columns."""
+        table = RichTable(
+            title=self.title, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )  # fmt: skip
+        for i, (column, width) in enumerate(zip(self.columns, self._widths(), strict=True)):
+            justify: JustifyMethod = "left" if i < self.text_columns else "right"
+            table.add_column(column, justify=justify, width=width)
         for row in self.rows:
             table.add_row(*row)
         return table
+
+    def _widths(self) -> list[int]:
+        """Characters per column: as long as the cells, less where a line can be broken."""
+        columns = list(zip(self.columns, *self.rows, strict=True))
+        widths = [max(map(len, cells)) for cells in columns]
+        least = [max(len(word) for cell in cells for word in cell.split()) for cells in columns]
+        while sum(widths) + GAP * (len(widths) - 1) > TERMINAL and widths != least:
+            spare = [width - needed for width, needed in zip(widths, least, strict=True)]
+            widths[spare.index(max(spare))] -= 1
+        return widths
 
     def _html_row(self, row: tuple[str, ...]) -> str:
         return "".join(
@@ -73,13 +91,12 @@ def accuracy_table(rows: Sequence[ResultRow], split: Split = "test") -> ResultTa
                 _spread(by_seed),
                 number(mean_defined([row.pearson_r for row in group])),
                 number(mean_defined([row.r2_shifted for row in group])),
-                str(len(by_session)),
-                str(len(by_seed)),
+                f"{len(by_session)} × {len(by_seed)}",
             )
         )
     columns = (
         *("Method", "Labels", "R²", "SD over sessions", "SD over seeds", "Pearson r"),
-        *("R², shifted behavior", "Sessions", "Seeds"),
+        *("R², shifted behavior", "Sessions × seeds"),
     )
     return ResultTable(f"Accuracy on {split} time", columns, tuple(lines), text_columns=2)
 

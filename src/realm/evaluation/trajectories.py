@@ -125,6 +125,7 @@ def _draw_path(ax: Axes, shown: Trajectory) -> None:
     labels = [f"{label} ({unit})" if unit else label for label in labels]
     ax.set(xlabel=labels[0], ylabel=labels[1])
     ax.set_aspect("equal", adjustable="datalim")
+    ax.locator_params(nbins=4)
     quiet_grid(ax, "both")
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from realm.nn.encoder import EncoderConfig
+from realm.nn.losses import AlignmentKind
 from realm.nn.masking import MaskConfig
 
 
@@ -55,7 +56,7 @@ class PretrainConfig(Strict):
 class AlignmentConfig(Strict):
     """How the student's latents are held to the teacher's; weight 0 is training from scratch."""
 
-    kind: Literal["mse", "cosine", "similarity"] = "mse"
+    kind: AlignmentKind = "mse"
     weight: float = Field(1.0, ge=0)
 
 

@@ -8,6 +8,7 @@ trained from scratch, and with another causal encoder in it, a baseline.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,6 +60,12 @@ class DistillObjective:
         self.module = DistillModule(student, latents)
         self.latents, self.config, self.seed, self.sessions = latents, config, seed, sessions
         self.lookahead = lookahead_bins(config.lookahead_ms, sessions[0].bin_ms)
+        if not any(s.behavior(*s.splits["validation"])[1].any() for s in sessions):
+            raise ValueError(
+                f"{', '.join(str(s.path) for s in sessions)}: expected known behavior in the "
+                "validation time of at least one session, which decides when to stop; all of it is "
+                "missing. Use longer recordings or repair the behavior"
+            )
 
     def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
         """The parts of the combined loss on one batch."""
@@ -117,14 +124,16 @@ def distill(
     `sessions` are those whose validation span decides when to stop. See
     `realm.training.loop.train` for the files written and the errors raised.
     """
-    latents = None
+    latents, begun = None, time.process_time()
     if teacher is not None and config.alignment.weight > 0:
         latents = TeacherLatents(teacher, list(source.sessions.values()))
+    encoding_s = time.process_time() - begun
     objective = DistillObjective(student, latents, config, seed, sessions)
-    return train(
+    result = train(
         objective, source, config.optimization, folder,
         fingerprint=fingerprint, accelerator=accelerator, report=report,
     )  # fmt: skip
+    return result._replace(cpu_s=result.cpu_s + encoding_s)
 
 
 def lookahead_bins(lookahead_ms: float, bin_ms: float) -> int:

@@ -1,11 +1,14 @@
-"""The teacher's latents of whole sessions, computed once before distillation.
+"""The teacher's latents, computed once before distillation.
 
 The teacher is frozen while the student learns, and reads signal without noise, so what it says of
-a bin never changes: one pass over the sessions replaces a teacher pass in every training step.
+a bin never changes: one pass over training time replaces a teacher pass in every training step.
+The teacher looks both ways, so it is shown one split at a time: nothing of validation or test time
+reaches what the student is aligned to.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,43 +24,54 @@ SEGMENT_S, CONTEXT_S = 60.0, 10.0
 
 
 class TeacherLatents:
-    """Latents (n_bins, d_model) of every session, float32 in memory."""
+    """Latents (training bins, d_model) of every session, float32 in memory."""
 
     def __init__(self, teacher: Teacher, sessions: Sequence[PreparedSession]) -> None:
         self.d_model = teacher.d_model
         self._latents = {
-            session.session_id: torch.from_numpy(encode_session(teacher, session))
+            session.session_id: torch.from_numpy(
+                encode_span(teacher, session, *session.splits["train"])
+            )
             for session in sessions
         }
-        self._training = {session.session_id: session.splits["train"] for session in sessions}
+        self._first = {session.session_id: session.splits["train"][0] for session in sessions}
 
     def of(self, windows: Sequence[Windows]) -> Tensor:
         """Latents of the bins of these windows, rows concatenated: (batch, time, d_model)."""
         rows = []
         for group in windows:
             whole, time = self._latents[group.session_id], group.features.shape[1]
-            rows += [whole[start : start + time] for start in group.start.tolist()]
+            starts = (group.start - self._first[group.session_id]).tolist()
+            rows += [whole[start : start + time] for start in starts]
         return torch.stack(rows).to(windows[0].features.device)
 
     def training(self) -> Tensor:
         """Latents of all training time, (bins, d_model)."""
-        return torch.cat([self._latents[name][a:b] for name, (a, b) in self._training.items()])
+        return torch.cat(list(self._latents.values()))
+
+
+def encode_session(teacher: Teacher, session: PreparedSession) -> NDArray[np.float32]:
+    """The teacher's latents of a whole session, (n_bins, d_model), each split by itself."""
+    borders = [0, session.splits["train"][1], session.splits["test"][0], session.n_bins]
+    spans = itertools.pairwise(borders)
+    return np.concatenate([encode_span(teacher, session, *span) for span in spans])
 
 
 @torch.no_grad()
-def encode_session(teacher: Teacher, session: PreparedSession) -> NDArray[np.float32]:
-    """The teacher's latents of a whole session with nothing hidden, (n_bins, d_model).
+def encode_span(
+    teacher: Teacher, session: PreparedSession, begin: int, end: int
+) -> NDArray[np.float32]:
+    """Latents of bins [begin, end) with nothing hidden, from the signal of these bins alone.
 
-    Read in segments with context on both sides, so that the work does not grow faster than the
-    recording.
+    Read in segments with context on both sides, so that memory does not grow with the recording.
     """
     teacher.eval()
     device = next(teacher.parameters()).device
     segment = round(SEGMENT_S * 1000 / session.bin_ms)
     context = round(CONTEXT_S * 1000 / session.bin_ms)
     pieces = []
-    for start in range(0, session.n_bins, segment):
-        first, last = max(0, start - context), min(session.n_bins, start + segment + context)
+    for start in range(begin, end, segment):
+        first, last = max(begin, start - context), min(end, start + segment + context)
         features = torch.from_numpy(session.features(first, last))[None].to(device)
         latents = teacher.encode([features_only(session.session_id, features)])[0].cpu().numpy()
         pieces.append(latents[start - first : start - first + segment])

@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from realm.data.windows import Windows
-from realm.files import make_folder, write_text
+from realm.files import append_line, make_folder, write_text
 from realm.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from realm.training.config import OptimizationConfig
 
@@ -220,8 +220,7 @@ class _Run:
             return
         line = {"step": self.step, "split": split}
         finite = {k: v if math.isfinite(v) else None for k, v in figures.items()}
-        with (self.folder / "metrics.jsonl").open("a") as stream:
-            stream.write(json.dumps(line | finite) + "\n")
+        append_line(self.folder / "metrics.jsonl", json.dumps(line | finite))
         if self.report is not None:
             self.report(self.step, figures)
 

@@ -1,7 +1,7 @@
 """Pretraining the teacher: hide spans of time and groups of channels, reconstruct them.
 
-The teacher sees past and future. With `task_weight` above zero it also decodes behavior from the
-unmasked signal where labels exist; the recipe called `paper` leaves that out.
+The teacher sees past and future. With `task_weight` above zero it also decodes behavior, where
+labels exist, from what is left visible; the recipe called `paper` leaves that out.
 """
 
 from __future__ import annotations

@@ -1,0 +1,102 @@
+"""Training one Mamba-2 layer, forward and backward, float32.
+
+Two references: the layer's matrix products alone, at the rate that one large product reaches in
+the same round, and the same layer with torch's own gradients in place of those by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import torch
+
+from benchmarks.timing import Row, alternate, compare
+from realm.nn import mamba2, ssd
+from realm.nn.causal_conv import causal_conv_silu_autograd
+from realm.nn.gated_norm import gated_norm_autograd
+
+CHUNK = 50  # bins: what `ssd` uses at these lengths
+
+
+class LayerSize(NamedTuple):
+    """A layer and the batch that it learns from; `target` is a ratio to the matrix products."""
+
+    name: str
+    batch: int
+    length: int
+    d_model: int
+    d_state: int
+    headdim: int
+    target: float | None = None
+
+
+SIZES = (LayerSize("S", 32, 250, 64, 16, 32), LayerSize("M", 32, 500, 128, 64, 64, target=3.0))
+TINY = LayerSize("tiny", 2, 100, 16, 8, 16)
+
+
+def measure(quick: bool) -> list[Row]:
+    """Rows of every size."""
+    if quick:
+        return _measure(TINY, square=128, rounds=3)
+    return [row for size in SIZES for row in _measure(size, square=1024, rounds=15)]
+
+
+def _measure(size: LayerSize, square: int, rounds: int) -> list[Row]:
+    left, right, out = torch.randn(3, square, square).unbind()
+    by_hand = training_pass(size)
+    parts = {
+        "by hand": by_hand,
+        "autograd": lambda: _plainly(by_hand),
+        "product": lambda: torch.mm(left, right, out=out),
+    }
+    seconds = alternate(parts, rounds)
+    floor = matrix_flops(size) / (2 * square**3) * seconds["product"]
+    gflops = 2 * square**3 / torch.from_numpy(seconds["product"]).median().item() / 1e9
+    name = f"Mamba-2 layer {size.name}, training"
+    taken, products = seconds["by hand"], f"its matrix products, {gflops:.0f} GFLOP/s"
+    return [
+        compare(name, taken, "ms", products, floor, size.target),
+        compare(name, taken, "ms", "the same in plain autograd", seconds["autograd"]),
+    ]
+
+
+def training_pass(size: LayerSize) -> Callable[[], Any]:
+    """Return a function that computes a layer's output and all gradients, that of x included."""
+    layer = mamba2.Mamba2(size.d_model, size.d_state, size.headdim)
+    x = torch.randn(size.batch, size.length, size.d_model, requires_grad=True)
+    g = torch.randn(x.shape)
+    return lambda: torch.autograd.grad(layer(x), (x, *layer.parameters()), g)
+
+
+def _plainly(training: Callable[[], Any]) -> Any:
+    with plain_autograd():
+        return training()
+
+
+@contextlib.contextmanager
+def plain_autograd() -> Iterator[None]:
+    """Let every layer use torch's own gradients meanwhile."""
+    with (
+        patch.object(mamba2, "causal_conv_silu", causal_conv_silu_autograd),
+        patch.object(mamba2, "gated_norm", gated_norm_autograd),
+        patch.object(ssd, "blocked_ssd", ssd.ssd_autograd),
+    ):
+        yield
+
+
+def matrix_flops(size: LayerSize) -> int:
+    """Floating-point operations of the layer's matrix products, forward and backward.
+
+    Per bin and multiplication: the projections; inside a chunk, the overlap of C and B and its
+    product with the inputs; into and out of the state that goes from chunk to chunk. A product
+    takes twice as much backward as forward. `size.length` is a multiple of `CHUNK`.
+    """
+    inner = 2 * size.d_model
+    heads = inner // size.headdim
+    projections = size.d_model * (2 * inner + 2 * size.d_state + heads) + inner * size.d_model
+    inside = CHUNK * (size.d_state + inner)
+    across = 2 * size.d_state * inner
+    return 3 * 2 * size.batch * size.length * (projections + inside + across)

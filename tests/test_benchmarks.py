@@ -1,0 +1,99 @@
+"""The benchmarks run, and their references are what they are said to be. Nothing is timed here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+KEYS = {"name", "value", "unit", "reference", "ratio", "target", "met"}
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)  # benchmarks are no part of the installed package
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    env = os.environ | {"COLUMNS": "80"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+
+
+def test_a_quick_run_writes_complete_rows(tmp_path: Path) -> None:
+    done = bench("--quick", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert content["machine"]["threads"] == 1
+    assert content["quick"]
+    assert len(content["rows"]) == 5
+    written = (tmp_path / "results.md").read_text()
+    for row in content["rows"]:
+        assert set(row) >= KEYS
+        assert row["value"] > 0
+        assert 0 < row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+        assert (row["met"] is None) == (row["target"] is None)
+        assert row["name"] in written
+    assert content["machine"]["cpu"] in written
+
+
+def test_a_quick_run_does_not_replace_the_results() -> None:
+    done = bench("--quick")
+    assert done.returncode != 0
+    assert "--out" in done.stderr
+
+
+def test_rounds_alternate_and_ratios_are_paired() -> None:
+    from benchmarks.timing import alternate, compare
+
+    order: list[str] = []
+    seconds = alternate({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
+    assert "".join(order) == "ababab"  # the first round does not count
+    assert len(seconds["a"]) == 2
+    row = compare("a", np.array([1.0, 2.0, 9.0]), "ms", "b", np.array([1.0, 1.0, 3.0]), target=2.0)
+    assert (row.value, row.reference_value, row.ratio, row.met) == (2000.0, 1000.0, 2.0, True)
+
+
+def test_the_floor_counts_the_products_of_the_layer() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from benchmarks.training_layer import TINY, matrix_flops, plain_autograd, training_pass
+
+    with FlopCounterMode(display=False) as counter, plain_autograd():
+        training_pass(TINY)()
+    by_operation = counter.get_flop_counts()["Global"]
+    products = sum(n for op, n in by_operation.items() if "conv" not in str(op))
+    assert matrix_flops(TINY) == products
+
+
+def test_plain_autograd_gives_the_same_gradients() -> None:
+    from benchmarks.training_layer import TINY, plain_autograd, training_pass
+
+    training = training_pass(TINY)
+    by_hand = training()
+    with plain_autograd():
+        plain = training()
+    assert plain[0].grad_fn is None
+    for ours, theirs in zip(by_hand, plain, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_the_plain_filters_are_those_of_the_chain() -> None:
+    from benchmarks.signal_chain import PlainBands
+    from realm.signal import SignalChain, SignalConfig
+    from realm.signal.stage import Guarded
+
+    x = 1e-4 * np.random.default_rng(0).normal(size=(300, 3))
+    plain = PlainBands(SignalConfig(), 500.0, 3)
+    chain = SignalChain(SignalConfig(), 500.0, ["a", "b", "c"])
+    bands = next(stage for stage in chain.stages if type(stage).__name__ == "Bands")
+    found = bands.step(Guarded(x, np.zeros(x.shape, bool)), bands.initial_state())[0].values
+    expected = np.stack(plain.step(x, plain.initial_state())[0], axis=-1)
+    np.testing.assert_array_equal(found, expected)

@@ -1,0 +1,229 @@
+"""The documents are true: their code runs, their commands parse, their links and files exist."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+ABSOLUTE = re.compile(r"(?:^|[\s\"'`(=])(?:~|/\w)[\w./-]*")
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, its text and the line its text starts on."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks(document: Path) -> list[Block]:
+    text = document.read_text(encoding="utf-8")
+    found = []
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 2
+        found.append(Block(match[1], match[2], line))
+    return found
+
+
+def prose(document: Path) -> str:
+    """The text of a document without its fenced blocks."""
+    return FENCE.sub("", document.read_text(encoding="utf-8"))
+
+
+def named(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def holding(language: str) -> list[Path]:
+    return [d for d in DOCUMENTS if any(block.language == language for block in blocks(d))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", holding("python"), ids=named)
+def test_python_blocks_run_and_print_what_they_say(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "__document__"}
+    printed = ""
+    for block in blocks(document):
+        if block.language == "python":
+            code = "\n" * (block.line - 1) + block.text  # tracebacks name the document's lines
+            with contextlib.redirect_stdout(io.StringIO()) as stream:
+                exec(compile(code, str(document), "exec"), namespace)
+            printed = stream.getvalue()
+        elif block.language == "output":
+            assert lines(printed) == lines(block.text), f"{document}:{block.line}"
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+def commands(document: Path) -> list[str]:
+    return [
+        line.removeprefix("$ ").split("  #")[0].rstrip()
+        for block in blocks(document)
+        if block.language == "console"
+        for line in block.text.splitlines()
+        if line.startswith("$ ")
+    ]
+
+
+ALL_COMMANDS = [(d, command) for d in DOCUMENTS for command in commands(d)]
+
+
+@pytest.mark.parametrize(
+    ("document", "command"), ALL_COMMANDS, ids=[command for _, command in ALL_COMMANDS]
+)
+def test_commands_exist_with_their_options(
+    document: Path, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, *arguments = shlex.split(command)
+    if program == "make":
+        makefile = (ROOT / "Makefile").read_text()
+        assert re.search(rf"^{re.escape(arguments[0])}:", makefile, re.MULTILINE)
+        return
+    assert program == "realm", f"{named(document)}: expected make or realm, got {command!r}"
+    for name, text in own_recipes(document).items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    check_realm(arguments)
+
+
+def check_realm(arguments: list[str]) -> None:
+    """Parse a command with the real command line; its recipe and overrides must be valid."""
+    import typer
+
+    from realm.cli import app
+    from realm.recipe import load_recipe
+
+    group: Any = typer.main.get_command(app)
+    name, *rest = arguments
+    assert name in group.commands, f"expected one of {', '.join(group.commands)}, got {name!r}"
+    parameters = group.commands[name].make_context(name, rest).params
+    if "recipe" in parameters:
+        load_recipe(parameters["recipe"], parameters["overrides"] or [])
+
+
+def own_recipes(document: Path) -> dict[str, str]:
+    """Recipes a document shows: TOML blocks whose first line is a comment with a file name."""
+    found = {}
+    for block in blocks(document):
+        first = block.text.split("\n", 1)[0]
+        if block.language == "toml" and re.fullmatch(r"# [\w-]+\.toml", first):
+            found[first.removeprefix("# ")] = block.text
+    return found
+
+
+@pytest.mark.parametrize("document", holding("toml"), ids=named)
+def test_recipes_are_valid(document: Path) -> None:
+    from realm.recipe import parse_recipe
+
+    assert own_recipes(document)
+    for name, text in own_recipes(document).items():
+        assert parse_recipe(tomllib.loads(text), name).name == Path(name).stem
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that headings get, as on the usual hosts."""
+    headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_links_lead_somewhere_inside_the_repository(document: Path) -> None:
+    for link in LINK.findall(prose(document)):
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name).resolve() if name else document
+        assert target.is_relative_to(ROOT), f"{link} leaves the repository"
+        assert target.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in anchors(target), f"no heading for {link}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_no_path_outside_the_repository(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert not ABSOLUTE.findall(text)
+    outside = [part for part in re.findall(r"[\w./-]*\.\./[\w./-]*", text) if "/" in part]
+    for part in outside:
+        assert (document.parent / part).resolve().is_relative_to(ROOT), f"{part} leads outside"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_files_named_in_code_spans_exist(document: Path) -> None:
+    for span in re.findall(r"`([^`\n]+)`", prose(document)):
+        if re.fullmatch(r"(?:src|tests|docs)/[\w./-]+", span):
+            assert (ROOT / span).exists(), f"{named(document)} names {span}"
+
+
+def tree() -> list[str]:
+    """Paths of the README's file tree; two spaces of indentation are one level."""
+    text = next(block.text for block in blocks(ROOT / "README.md") if block.language == "text")
+    folders: list[str] = []
+    paths = []
+    for line in text.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders = [*folders[:depth], name.rstrip("/")]
+        paths.append("/".join(folders))
+    return paths
+
+
+def test_the_file_tree_is_the_repository() -> None:
+    paths = tree()
+    missing = [path for path in paths if not (ROOT / path).exists()]
+    assert not missing, f"the README names files that are not there: {missing}"
+    package = ROOT / "src" / "realm"
+    parts = [p for p in package.iterdir() if not p.name.startswith("_") and p.suffix != ".typed"]
+    shown = set(paths)
+    left_out = [p.name for p in parts if f"src/realm/{p.name}" not in shown]
+    assert not left_out, f"the README's file tree leaves out {left_out}"
+
+
+def test_places_of_the_change_table_exist() -> None:
+    """Names in code spans beside a file of the package are defined (or imported) in it."""
+    rows = [r for r in prose(ROOT / "README.md").splitlines() if r.startswith("|") and "src/" in r]
+    assert len(rows) >= 5
+    for row in rows:
+        spans = re.findall(r"`([^`]+)`", row)
+        text = "".join((ROOT / s).read_text() for s in spans if s.startswith("src/"))
+        names = [s for s in spans if re.fullmatch(r"[A-Z]\w+(?:\.\w+)?", s)]
+        for name in (part for full in names for part in full.split(".")):
+            defined = rf"(?:^| )(?:def|class|import) (?:.*\b)?{name}\b|^{name}\b.* = "
+            assert re.search(defined, text, re.MULTILINE), f"{name} is not where the README says"
+
+
+def test_contributing_fits_a_screen() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 45
+
+
+@pytest.mark.parametrize(
+    ("name", "block"), [("README.md", "results"), ("docs/experiments.md", "runs")]
+)
+def test_the_measured_numbers_have_one_place(name: str, block: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    begin, end = f"<!-- {block}:begin -->", f"<!-- {block}:end -->"
+    assert text.count(begin) == text.count(end) == 1
+    assert text.index(begin) < text.index(end)
+
+
+def test_the_changelog_knows_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"## [{project['version']}]" in (ROOT / "CHANGELOG.md").read_text()
