@@ -80,10 +80,10 @@ A causal decoder of behavior from local field potentials, made with REALM (`real
 """
 
 
-class Decoder(  # type: ignore[misc]
+class Decoder(
     ModelHubMixin,
-    BaseEstimator,
-    RegressorMixin,
+    BaseEstimator,  # type: ignore[misc]
+    RegressorMixin,  # type: ignore[misc]
     library_name="realm-lfp",
     model_card_template=CARD,
 ):
@@ -330,13 +330,14 @@ class Decoder(  # type: ignore[misc]
         return address
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, **kwargs: Any) -> Decoder:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Decoder:
         """Load what `save_pretrained` wrote: a folder, or a repository on the Hugging Face Hub.
 
         Raises:
             ValueError: nothing there, or it is damaged, truncated or foreign; the message names
                 the file.
         """
+        name = pretrained_model_name_or_path
         if Path(name).is_dir():
             return cls._load(Path(name))
         if not HUB_NAME.fullmatch(str(name)):

@@ -78,10 +78,10 @@ class RidgeDecoder:
                 `train` is known.
         """
         behavior, mask = np.asarray(behavior, dtype=np.float64), np.asarray(mask, dtype=bool)
-        _check(features, behavior, mask, train)
+        check_fit(features, behavior, mask, train)
         self._shape = features.shape[1:]
         stream, lags = self._flat(features), self._lags
-        sums = _normal_equations(lags, stream, behavior, mask, train)
+        sums = normal_equations(lags, stream, behavior, mask, train)
         candidates = np.stack([sums.solve(penalty) for penalty in self.penalties])
         self.validation_r2 = _validate(lags, stream, behavior, mask, valid, sums, candidates)
         best = self._best_penalty()
@@ -153,7 +153,9 @@ class LinearProbe(RidgeDecoder):
         super().__init__(bin_ms=1.0, lag_s=0.0, penalties=penalties)
 
 
-class _NormalEquations(NamedTuple):
+class NormalEquations(NamedTuple):
+    """Sums over the known training bins, from which the weights of any penalty follow."""
+
     gram: FloatArray  # (columns, columns), centred
     cross: FloatArray  # (columns, dims), centred
     x_mean: FloatArray  # (columns,)
@@ -168,13 +170,14 @@ class _NormalEquations(NamedTuple):
         return np.asarray(cho_solve(cho_factor(damped), self.cross), dtype=np.float64)
 
 
-def _normal_equations(
+def normal_equations(
     lags: Lags,
     stream: NDArray[Any],
     behavior: FloatArray,
     mask: NDArray[np.bool_],
     train: tuple[int, int],
-) -> _NormalEquations:
+) -> NormalEquations:
+    """Accumulate the sums over the known bins of `train`, of which there must be one."""
     gram = np.zeros((lags.columns, lags.columns))
     cross = np.zeros((lags.columns, behavior.shape[1]))
     total, count = np.zeros(lags.columns), 0
@@ -187,7 +190,7 @@ def _normal_equations(
         count += len(known)
     x_mean = total / count
     gram -= count * np.outer(x_mean, x_mean)  # cross needs no such term: its y is centred
-    return _NormalEquations(gram, cross, x_mean, y_mean, count)
+    return NormalEquations(gram, cross, x_mean, y_mean, count)
 
 
 def _validate(
@@ -196,7 +199,7 @@ def _validate(
     behavior: FloatArray,
     mask: NDArray[np.bool_],
     valid: tuple[int, int],
-    sums: _NormalEquations,
+    sums: NormalEquations,
     candidates: FloatArray,
 ) -> FloatArray:
     """R² on the validation span of each of the candidate weights (penalty, columns, dims)."""
@@ -208,12 +211,13 @@ def _validate(
     return np.array([mean_r2(y, pred[:, i], known) for i in range(n)])
 
 
-def _check(
+def check_fit(
     features: NDArray[Any],
     behavior: FloatArray,
     mask: NDArray[np.bool_],
     train: tuple[int, int],
 ) -> None:
+    """Refuse a recording that cannot be fitted; the errors are those of `RidgeDecoder.fit`."""
     if behavior.ndim != 2 or not len(features) == len(behavior) == len(mask):
         raise ValueError(
             "expected features (bins, ...), behavior (bins, dims) and mask (bins,) of one "

@@ -124,16 +124,16 @@ def distill(
     `sessions` are those whose validation span decides when to stop. See
     `realm.training.loop.train` for the files written and the errors raised.
     """
-    latents, begun = None, time.process_time()
+    latents, begun = None, (time.process_time(), time.perf_counter())
     if teacher is not None and config.alignment.weight > 0:
         latents = TeacherLatents(teacher, list(source.sessions.values()))
-    encoding_s = time.process_time() - begun
+    cpu_s, wall_s = time.process_time() - begun[0], time.perf_counter() - begun[1]
     objective = DistillObjective(student, latents, config, seed, sessions)
     result = train(
         objective, source, config.optimization, folder,
         fingerprint=fingerprint, accelerator=accelerator, report=report,
     )  # fmt: skip
-    return result._replace(cpu_s=result.cpu_s + encoding_s)
+    return result._replace(cpu_s=result.cpu_s + cpu_s, wall_s=result.wall_s + wall_s)
 
 
 def lookahead_bins(lookahead_ms: float, bin_ms: float) -> int:
