@@ -24,8 +24,9 @@ LAYERS = [
     {"training"},
     {"evaluation"},
     {"recipe", "demo"},
-    {"run", "decoder"},
-    {"calibration"},
+    {"stages"},
+    {"decoder"},
+    {"run", "calibration"},
     {"cli"},
     {"__main__"},
 ]

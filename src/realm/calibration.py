@@ -13,7 +13,7 @@ from realm.decoder import Decoder
 from realm.evaluation.methods import session_info
 from realm.files import make_folder, sha256_json
 from realm.recipe import parse_recipe, with_overrides
-from realm.run import Progress, fingerprint, silent
+from realm.stages import Progress, fingerprint, silent
 from realm.training.calibrate import calibrate
 from realm.training.pretrain import behavior_scales
 
@@ -39,6 +39,7 @@ def calibrate_decoder(
         ValueError: the recording does not fit the decoder, or is a session it already has.
     """
     progress = progress or silent()
+    _check_overrides(overrides)
     decoder = Decoder.from_pretrained(str(model))
     recipe = parse_recipe(with_overrides(decoder.fitted_recipe.resolved(), overrides), str(model))
     out = make_folder(out)
@@ -64,6 +65,16 @@ def calibrate_decoder(
     decoder.chains_[session.session_id] = session.chain
     decoder.save_pretrained(out)
     return Calibration(session.session_id, result.best_score, result.cpu_s)
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """Only the calibration may differ from what the decoder was trained with."""
+    for override in overrides:
+        if not override.startswith("calibrate."):
+            raise ValueError(
+                f"--set {override}: expected a key of calibrate, such as "
+                "calibrate.optimization.steps=200; all else is as the decoder was trained"
+            )
 
 
 def _check_fits(decoder: Decoder, session: PreparedSession, file: Path) -> None:

@@ -17,7 +17,8 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from realm.recipe import Recipe
-    from realm.run import Progress, Stage
+    from realm.run import Stage
+    from realm.stages import Progress
 
 app = typer.Typer(
     name="realm",
@@ -263,7 +264,6 @@ class _Bars:
         )  # fmt: skip
 
     def __enter__(self) -> _Bars:
-        self._bars.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -271,7 +271,7 @@ class _Bars:
 
     @property
     def progress(self) -> Progress:
-        from realm.run import Progress
+        from realm.stages import Progress
 
         return Progress(self._say, self._training)
 
@@ -279,6 +279,7 @@ class _Bars:
         self._bars.console.print(text, highlight=False)
 
     def _training(self, title: str, steps: int) -> Any:
+        self._bars.start()  # now: preparation shows a bar of its own
         task = self._bars.add_task(title, total=steps, figures="")
         self._shown: dict[str, str] = {}
         begun, first = time.perf_counter(), [None]

@@ -26,6 +26,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 import realm
 from realm.data.behavior import align
 from realm.data.nwb import Recording
+from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSession
 from realm.evaluation.metrics import mean_r2
 from realm.files import (
@@ -41,6 +42,7 @@ from realm.nn.adapters import SessionInfo
 from realm.nn.student import Student
 from realm.recipe import Recipe, load_recipe, parse_recipe
 from realm.signal import SignalChain
+from realm.stages import SeedRun, silent
 from realm.training.distill import lookahead_bins
 
 FORMAT = "realm-decoder-1"
@@ -122,16 +124,13 @@ class Decoder(
         Raises:
             ValueError: a recording does not fit the recipe; the message names it.
         """
-        from realm.data.prepare import prepare_all
-        from realm.run import SeedRun, silent
-
         recipe = self._recipe()
         seed = recipe.seeds[0] if self.seed is None else self.seed
         with tempfile.TemporaryDirectory() as temporary:
             folder = make_folder(self.folder or temporary)
             paths = [Path(path) for path in X]
             prepared = prepare_all(
-                paths, folder / "prepared", recipe.signal, recipe.data, workers=1
+                paths, folder / "prepared", recipe.signal, recipe.data, workers=1, show=False
             )
             job = SeedRun(recipe, prepared, folder / f"seed{seed}", seed, silent())
             student, _ = job.student(job.teacher()[0])

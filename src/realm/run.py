@@ -18,54 +18,32 @@ import concurrent.futures
 import multiprocessing
 import os
 import platform
-import resource
 import subprocess
-import time
-from collections.abc import Callable, Sequence
-from fnmatch import fnmatch
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
 
 import realm
 from realm.data.prepare import find_recordings, prepare_all
-from realm.data.sessions import PreparedSession, PreparedSet
-from realm.data.windows import WindowSource
+from realm.data.sessions import PreparedSession
 from realm.decoder import Decoder
-from realm.evaluation.methods import METHODS, Experiment, new_student, session_info
+from realm.evaluation.figures import read_metrics
+from realm.evaluation.methods import METHODS, Decode, Experiment
 from realm.evaluation.outcome import write_decoding, write_outcome
 from realm.evaluation.protocol import score_session
 from realm.evaluation.results import LabelBudget, ResultRow, read_results, write_results
-from realm.files import make_folder, read_json, sha256_file, sha256_json, write_json
+from realm.files import make_folder, read_json, sha256_file, write_json
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.recipe import Recipe
-from realm.training.distill import distill, lookahead_bins
-from realm.training.loop import Report
-from realm.training.pretrain import behavior_scales, pretrain
+from realm.stages import STUDENT_PARTS, Clock, Progress, SeedRun, silent
 
 Stage = Literal["prepare", "pretrain", "distill", "evaluate"]
 STAGES: tuple[Stage, ...] = ("prepare", "pretrain", "distill", "evaluate")
-
-
-class Progress(NamedTuple):
-    """What a run tells while it works: a line of text, and a reporter for a training's steps."""
-
-    say: Callable[[str], None]
-    training: Callable[[str, int], Report]  # (title, steps) -> report
-
-
-def silent() -> Progress:
-    """Say nothing."""
-    return Progress(lambda text: None, lambda title, steps: lambda step, figures: None)
-
-
-def fingerprint(session: PreparedSession) -> list[str]:
-    """Hashes of what a prepared session was made from."""
-    return [session.provenance[name] for name in ("input_sha256", "config_sha256")]
 
 
 def run(
@@ -104,7 +82,7 @@ def run(
         record |= {f"seed{seed}/{name}": figures for name, figures in stages.items()}
     if not Accelerator().is_main_process:
         return []
-    write_json(out / "run.json", describe(recipe, prepared, record))
+    write_json(out / "run.json", describe(recipe, prepared, out, record))
     if until != "evaluate":
         return []
     rows = [row for seed in recipe.seeds for row in read_results(out / f"seed{seed}/results.csv")]
@@ -135,151 +113,52 @@ def run_seed(
     progress: Progress | None = None,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Train and score one seed; returns wall and CPU seconds of each stage."""
-    return SeedRun(recipe, prepared, out / f"seed{seed}", seed, progress or silent()).go(until)
+    job = SeedRun(recipe, prepared, out / f"seed{seed}", seed, progress or silent())
+    teacher, teacher_cpu_s = job.teacher()
+    if until == "pretrain":
+        return job.clock.stages
+    student, student_cpu_s = job.student(teacher)
+    if Accelerator().is_main_process:
+        Decoder.assemble(student, job.sessions, recipe, seed).save_pretrained(job.folder / "model")
+    if until == "evaluate":
+        evaluate_seed(job, teacher, teacher_cpu_s, student, student_cpu_s)
+    return job.clock.stages
 
 
-class SeedRun:
-    """The stages of one seed."""
-
-    def __init__(
-        self, recipe: Recipe, prepared: Sequence[Path], folder: Path, seed: int, progress: Progress
-    ) -> None:
-        self.recipe, self.folder, self.seed, self.progress = recipe, folder, seed, progress
-        self.sessions = PreparedSet([PreparedSession.load(path) for path in prepared]).sessions
-        self.labels = label_budgets(recipe, self.sessions)
-        self.data_hash = sha256_json([fingerprint(session) for session in self.sessions])
-        self.clock = Clock()
-        lookahead_bins(recipe.distill.lookahead_ms, self.sessions[0].bin_ms)  # now, not in an hour
-
-    def go(self, until: Stage) -> dict[str, dict[str, float]]:
-        """Run the stages up to `until`."""
-        teacher, teacher_cpu_s = self.teacher()
-        if until == "pretrain":
-            return self.clock.stages
-        student, student_cpu_s = self.student(teacher)
-        if until == "distill":
-            return self.clock.stages
-        self.evaluate(teacher, teacher_cpu_s, student, student_cpu_s)
-        return self.clock.stages
-
-    def fingerprint(self, *parts: str) -> str:
-        """What the result of a stage depends on."""
-        return self.recipe.fingerprint(*parts, data_hash=self.data_hash, seed=self.seed)
-
-    def source(self, batch_size: int, split: str = "train") -> WindowSource:
-        """Windows of this run's sessions."""
-        bin_ms = self.sessions[0].bin_ms
-        bins = round(self.recipe.data.window_s * 1000 / bin_ms)
-        labels = self.labels if split == "train" else None
-        return WindowSource(
-            self.sessions, split=split, window_bins=bins, batch_size=batch_size, seed=self.seed,
-            label_s=labels,
+def evaluate_seed(
+    job: SeedRun, teacher: Teacher, teacher_cpu_s: float, student: Student, student_cpu_s: float
+) -> None:
+    """Train the baselines, score every method, write this seed's rows and decodings."""
+    recipe, fingerprint = job.recipe, job.fingerprint(*STUDENT_PARTS, "baselines")
+    done = job.folder / "evaluated.json"
+    if done.exists() and read_json(done)["fingerprint"] == fingerprint:
+        job.clock.stages |= read_json(done)["stages"]
+        return
+    optimization = recipe.distill.optimization
+    rows: list[ResultRow] = []
+    for method in [*recipe.baselines.methods, "student"]:
+        job.progress.say(f"seed {job.seed}: {method}")
+        experiment = Experiment(
+            job.sessions, job.source(optimization.batch_size), job.labels,
+            teacher, teacher_cpu_s, student, student_cpu_s,
+            recipe.distill, recipe.baselines, job.seed, job.folder, fingerprint,
+            job.progress.training(f"seed {job.seed} {method}", optimization.steps),
         )  # fmt: skip
-
-    def teacher(self) -> tuple[Teacher, float]:
-        """The pretrained teacher and the CPU seconds it took."""
-        config = self.recipe.pretrain
-        source = self.source(config.optimization.batch_size)
-        torch.manual_seed(self.seed)
-        infos = [session_info(session) for session in self.sessions]
-        teacher = Teacher(config.encoder, infos, len(self.sessions[0].behavior_names))
-        for session_id, scale in behavior_scales(self.sessions, self.labels).items():
-            teacher.set_behavior_scale(session_id, *scale)
-        _check_compact(new_student(self.sessions, self.labels, self.recipe.distill, 0), teacher)
-        self.progress.say(f"seed {self.seed}: teacher, {_count(teacher):,} parameters")
-        result = pretrain(
-            teacher, source, self.source(config.optimization.batch_size, "validation"), config,
-            self.folder / "teacher", seed=self.seed,
-            fingerprint=self.fingerprint("data", "signal", "labels", "pretrain"),
-            report=self.progress.training(f"seed {self.seed} teacher", config.optimization.steps),
-        )  # fmt: skip
-        self.clock.note("pretrain", result.wall_s, result.cpu_s)
-        return teacher, result.cpu_s
-
-    def student(self, teacher: Teacher) -> tuple[Student, float]:
-        """The distilled student and the CPU seconds its distillation took."""
-        config = self.recipe.distill
-        source = self.source(config.optimization.batch_size)
-        student = new_student(self.sessions, self.labels, config, self.seed)
-        self.progress.say(f"seed {self.seed}: student, {_count(student):,} parameters")
-        result = distill(
-            student, teacher, source, self.sessions, config, self.folder / "student",
-            seed=self.seed, fingerprint=self.fingerprint(*_STUDENT_PARTS),
-            report=self.progress.training(f"seed {self.seed} student", config.optimization.steps),
-        )  # fmt: skip
-        if Accelerator().is_main_process:
-            Decoder.assemble(student, self.sessions, self.recipe, self.seed).save_pretrained(
-                self.folder / "model"
-            )
-        self.clock.note("distill", result.wall_s, result.cpu_s)
-        return student, result.cpu_s
-
-    def evaluate(
-        self, teacher: Teacher, teacher_cpu_s: float, student: Student, student_cpu_s: float
-    ) -> None:
-        """Train the baselines, score every method, write this seed's rows and decodings."""
-        fingerprint = self.fingerprint(*_STUDENT_PARTS, "baselines")
-        done = self.folder / "evaluated.json"
-        if done.exists() and read_json(done)["fingerprint"] == fingerprint:
-            self.clock.stages |= read_json(done)["stages"]
-            return
-        rows: list[ResultRow] = []
-        for method in [*self.recipe.baselines.methods, "student"]:
-            steps = self.recipe.distill.optimization.steps
-            source = self.source(self.recipe.distill.optimization.batch_size)
-            experiment = Experiment(
-                self.sessions, source, self.labels,
-                teacher, teacher_cpu_s, student, student_cpu_s,
-                self.recipe.distill, self.recipe.baselines, self.seed, self.folder,
-                self.fingerprint(*_STUDENT_PARTS, "baselines"),
-                self.progress.training(f"seed {self.seed} {method}", steps),
-            )  # fmt: skip
-            self.progress.say(f"seed {self.seed}: {method}")
-            with self.clock(method):
-                rows += self._score(method, experiment)
-        if not Accelerator().is_main_process:
-            return
-        write_results(rows, self.folder / "results.csv")
-        write_json(done, {"fingerprint": fingerprint, "stages": self.clock.stages})
-
-    def _score(self, method: str, experiment: Experiment) -> list[ResultRow]:
-        decode, rows = METHODS[method](experiment), []
-        for session in self.sessions:
-            decoding = decode(session)
-            budget: LabelBudget = self.labels.get(session.session_id, "all")
-            rows += score_session(method, session, decoding, self.seed, budget)
-            write_decoding(self.folder / "decoded", method, session, decoding.behavior)
-        return rows
+        with job.clock(method):
+            rows += _score(job, method, METHODS[method](experiment))
+    if Accelerator().is_main_process:
+        write_results(rows, job.folder / "results.csv")
+        write_json(done, {"fingerprint": fingerprint, "stages": job.clock.stages})
 
 
-_STUDENT_PARTS = ("data", "signal", "labels", "pretrain", "distill")
-
-
-class Clock:
-    """Wall and CPU seconds by stage, those of finished child processes included."""
-
-    def __init__(self) -> None:
-        self.stages: dict[str, dict[str, float]] = {}
-
-    def __call__(self, name: str) -> Clock:
-        """Name the stage that the next `with` block times."""
-        self._name = name
-        return self
-
-    def __enter__(self) -> None:
-        self._begun = time.perf_counter(), _cpu_s()
-
-    def __exit__(self, *_: object) -> None:
-        self.note(self._name, time.perf_counter() - self._begun[0], _cpu_s() - self._begun[1])
-
-    def note(self, name: str, wall_s: float, cpu_s: float) -> None:
-        """Write down what a stage took."""
-        self.stages[name] = {"wall_s": round(wall_s, 3), "cpu_s": round(cpu_s, 3)}
-
-
-def _cpu_s() -> float:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+def _score(job: SeedRun, method: str, decode: Decode) -> list[ResultRow]:
+    rows = []
+    for session in job.sessions:
+        decoding = decode(session)
+        budget: LabelBudget = job.labels.get(session.session_id, "all")
+        rows += score_session(method, session, decoding, job.seed, budget)
+        write_decoding(job.folder / "decoded", method, session, decoding.behavior)
+    return rows
 
 
 def _time_of_preparation(clock: Clock, prepared: Sequence[Path], record: Path) -> dict[str, float]:
@@ -290,29 +169,10 @@ def _time_of_preparation(clock: Clock, prepared: Sequence[Path], record: Path) -
     return clock.stages["prepare"]
 
 
-def label_budgets(recipe: Recipe, sessions: Sequence[PreparedSession]) -> dict[str, float]:
-    """Seconds of labels of the sessions that have a budget; the others have all.
-
-    Raises:
-        ValueError: a pattern of labels.sessions fits no session.
-    """
-    if recipe.labels.budget_s == "all":
-        return {}
-    names = [session.session_id for session in sessions]
-    for pattern in recipe.labels.sessions:
-        if not any(fnmatch(name, pattern) for name in names):
-            raise ValueError(
-                f"labels.sessions: expected names or patterns of {', '.join(names)}; "
-                f"{pattern!r} fits none of them"
-            )
-    chosen = [n for n in names if any(fnmatch(n, pattern) for pattern in recipe.labels.sessions)]
-    return dict.fromkeys(chosen, float(recipe.labels.budget_s))
-
-
 def describe(
-    recipe: Recipe, prepared: Sequence[Path], stages: dict[str, dict[str, float]]
+    recipe: Recipe, prepared: Sequence[Path], out: Path, stages: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
-    """What `run.json` says: settings, versions, commit, data hashes and times."""
+    """What `run.json` says: settings, versions, commit, data hashes, teacher's errors and times."""
     packages = ("numpy", "scipy", "torch", "torch_brain", "scikit-learn", "accelerate")
     sessions = [PreparedSession.load(path) for path in prepared]
     return {
@@ -328,8 +188,18 @@ def describe(
             }
             for session, path in zip(sessions, prepared, strict=True)
         },
+        "reconstruction": {
+            f"seed{seed}": _reconstruction(out / f"seed{seed}") for seed in recipe.seeds
+        },
         "stages": stages,
     }
+
+
+def _reconstruction(folder: Path) -> dict[str, float]:
+    """The teacher's best validation: its error on hidden entries and the errors it must beat."""
+    records = read_metrics(folder / "teacher" / "metrics.jsonl")
+    best = max((r for r in records if r["split"] == "validation"), key=lambda r: r["score"])
+    return {name: best[name] for name in ("reconstruction", "channel_mean", "interpolation")}
 
 
 def commit() -> str | None:
@@ -374,16 +244,3 @@ def _run_seed_alone(
 ) -> dict[str, dict[str, float]]:
     torch.set_num_threads(1)
     return run_seed(recipe, prepared, out, seed, until)
-
-
-def _count(model: torch.nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
-
-
-def _check_compact(student: Student, teacher: Teacher) -> None:
-    ours, theirs = _count(student), _count(teacher)
-    if ours * 2 > theirs:
-        raise ValueError(
-            f"distill.encoder: expected a student of at most half the teacher's {theirs:,} "
-            f"parameters, got {ours:,}; make distill.encoder smaller or pretrain.encoder larger"
-        )

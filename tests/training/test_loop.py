@@ -32,6 +32,9 @@ class Noise:
         self.module = nn.Linear(5, 2)
         self.stop_at = stop_at
 
+    def begin(self) -> None:
+        self.begun = True
+
     def terms(self, windows: list[Tensor], step: int) -> list[Term]:
         if step == self.stop_at:
             raise KeyboardInterrupt
@@ -68,7 +71,10 @@ def test_a_stopped_run_ends_with_the_same_weights_and_log(tmp_path: Path, stop_a
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     first = weights_after(tmp_path)
-    again = weights_after(tmp_path, stop_at=0)  # would raise if it took a step
+    objective = Noise(stop_at=0)  # would raise if it took a step
+    train(objective, NoBatches(), CONFIG, tmp_path, fingerprint="f")
+    assert not hasattr(objective, "begun")
+    again = objective.module.state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 

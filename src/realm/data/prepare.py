@@ -64,6 +64,7 @@ def prepare_all(
     data: DataConfig,
     workers: int | None = None,
     cluster: bool = False,
+    show: bool = True,
 ) -> list[Path]:
     """Prepare many recordings, with a progress bar; returns the prepared files in the same order.
 
@@ -74,6 +75,7 @@ def prepare_all(
         workers: processes; 1 stays in this process, None means one per CPU, or 1 where starting
             processes would take longer than the work.
         cluster: use Ray: the cluster this machine belongs to, or else a local one.
+        show: a progress bar.
 
     Raises:
         ValueError: two recordings have one session id, or some cannot be prepared. All others are
@@ -90,7 +92,7 @@ def prepare_all(
         outcomes = _in_processes(jobs, workers)
     else:
         outcomes = (_attempt(*job) for job in jobs)
-    done = {outcome.source: outcome for outcome in _shown(outcomes, len(jobs))}
+    done = {outcome.source: outcome for outcome in _shown(outcomes, len(jobs), show)}
     failed = [done[source].error for source in sources if done[source].prepared is None]
     if failed:
         raise ValueError(
@@ -194,10 +196,11 @@ def _on_cluster(jobs: list[Job]) -> Iterator[Outcome]:
             ray.shutdown()
 
 
-def _shown(outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
+def _shown(outcomes: Iterator[Outcome], total: int, show: bool) -> Iterator[Outcome]:
     """Pass outcomes on and show how many there were."""
     columns = (TextColumn("prepare"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("{task.fields[last]}"), console=Console(stderr=True)) as bar:
+    last = TextColumn("{task.fields[last]}")
+    with Progress(*columns, last, console=Console(stderr=True), disable=not show) as bar:
         task = bar.add_task("prepare", total=total, last="")
         for outcome in outcomes:
             bar.update(task, advance=1, last=outcome.source.name)

@@ -6,7 +6,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-BaselineName = Literal["ridge", "gru", "scratch", "teacher_probe"]
+BaselineName = Literal[
+    "ridge",
+    "kalman",
+    "gru",
+    "lstm",
+    "transformer_causal",
+    "scratch",
+    "mamba_bidirectional",
+    "teacher_probe",
+]
 
 
 class RidgeConfig(BaseModel):
@@ -17,14 +26,44 @@ class RidgeConfig(BaseModel):
     lag_s: float = Field(0.5, ge=0)
 
 
-class GRUConfig(BaseModel):
-    """Gated recurrent network in the place of the student's encoder; trained like the student."""
+class KalmanConfig(BaseModel):
+    """Kalman filter: how far back the map of features to its observation may reach."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lag_s: float = Field(0.5, ge=0)
+
+
+class RecurrentConfig(BaseModel):
+    """Recurrent network in the place of the student's encoder; trained like the student."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     d_model: int = Field(96, ge=1)
     layers: int = Field(1, ge=1)
-    learning_rate: float | None = None  # None: the student's
+    learning_rate: float | None = Field(None, gt=0)  # None: the student's
+
+
+class TransformerConfig(BaseModel):
+    """Causal Transformer in the place of the student's encoder; trained like the student."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    d_model: int = Field(96, ge=1)
+    layers: int = Field(2, ge=1)
+    headdim: int = Field(32, ge=2)
+    context_s: float = Field(1.0, ge=0)  # attention of every layer reaches back this far
+    learning_rate: float | None = Field(None, gt=0)
+
+
+class BidirectionalConfig(BaseModel):
+    """The teacher's kind of network, trained like the student with the task loss alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    d_model: int = Field(128, ge=1)
+    layers: int = Field(2, ge=1)
+    learning_rate: float | None = Field(None, gt=0)
 
 
 class BaselinesConfig(BaseModel):
@@ -34,4 +73,8 @@ class BaselinesConfig(BaseModel):
 
     methods: list[BaselineName] = ["ridge", "gru", "scratch", "teacher_probe"]
     ridge: RidgeConfig = RidgeConfig()
-    gru: GRUConfig = GRUConfig()
+    kalman: KalmanConfig = KalmanConfig()
+    gru: RecurrentConfig = RecurrentConfig()
+    lstm: RecurrentConfig = RecurrentConfig()
+    transformer_causal: TransformerConfig = TransformerConfig()
+    mamba_bidirectional: BidirectionalConfig = BidirectionalConfig()

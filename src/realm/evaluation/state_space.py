@@ -16,14 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag
 
 FloatArray = NDArray[np.float64]
 
 _DOUBLINGS = 60
 _TOLERANCE = 1e-13
 _MOST_PERSISTENT = 0.9999  # largest eigenvalue of a transition: what is fitted must not grow
-_WHITE_SHARE = 1e-3  # of the noise of an observation that is taken as white beside lasting noise
 _RIDGE = 1e-6  # of regressions on the state, per row: its entries are standardized
 
 
@@ -31,8 +29,7 @@ class Dynamics(NamedTuple):
     """How the state moves from bin to bin."""
 
     transition: FloatArray  # (state, state)
-    noise: FloatArray  # (state, state), covariance, which a filter's drive multiplies
-    background: FloatArray  # (state, state), covariance of what no drive changes
+    noise: FloatArray  # (state, state), covariance
 
 
 class Observation(NamedTuple):
@@ -57,9 +54,10 @@ def fit_dynamics(states: FloatArray, follows: NDArray[np.bool_]) -> Dynamics:
     both known. Growing modes are slowed to just below constant.
     """
     now, before = states[follows], states[np.flatnonzero(follows) - 1]
-    transition = _stable(_regress(before, now))
-    noise = _covariance(now - before @ transition.T)
-    return Dynamics(transition, noise, np.zeros_like(noise))
+    transition = _regress(before, now)
+    fastest = float(np.abs(np.linalg.eigvals(transition)).max(initial=0.0))
+    transition *= min(1.0, _MOST_PERSISTENT / max(fastest, _TOLERANCE))
+    return Dynamics(transition, _covariance(now - before @ transition.T))
 
 
 def fit_observation(states: FloatArray, features: FloatArray) -> Observation:
@@ -69,29 +67,6 @@ def fit_observation(states: FloatArray, features: FloatArray) -> Observation:
     loading = _regress(states, centred)
     noise = _covariance(centred - states @ loading.T)
     return Observation(loading, noise, offset)
-
-
-def with_smooth_noise(
-    dynamics: Dynamics, observation: Observation, residual: FloatArray, follows: NDArray[np.bool_]
-) -> tuple[Dynamics, Observation]:
-    """The same model with observation noise that lasts from bin to bin, as part of the state.
-
-    residual (bins, features) is what the state leaves of the features, follows (bins,) as in
-    `fit_dynamics`. For a few features: each adds an entry to the state.
-    """
-    lasting = fit_dynamics(residual, follows)
-    return (
-        Dynamics(
-            block_diag(dynamics.transition, lasting.transition),
-            block_diag(dynamics.noise, np.zeros_like(lasting.noise)),
-            block_diag(dynamics.background, lasting.noise),
-        ),
-        Observation(
-            np.hstack([observation.loading, np.eye(len(observation.offset))]),
-            np.zeros_like(observation.noise) + np.diag(_WHITE_SHARE * np.diag(observation.noise)),
-            observation.offset,
-        ),
-    )
 
 
 def steady_filters(
@@ -108,7 +83,7 @@ def steady_filters(
     loading = axes.T @ observation.loading
     weights = ((loading / damped[:, :, None]).transpose(0, 2, 1) @ axes.T)[:, None]
     information = weights @ observation.loading  # (penalty, 1, state, state)
-    noise = drives[:, None, None] * dynamics.noise + dynamics.background  # (drive, state, state)
+    noise = drives[:, None, None] * dynamics.noise  # (drive, state, state)
     predicted = steady_covariance(dynamics.transition, noise, information)
     damp = np.linalg.inv(np.eye(len(dynamics.transition)) + predicted @ information)
     return SteadyFilter(damp @ dynamics.transition, damp @ predicted @ weights)
@@ -141,11 +116,6 @@ def steady_covariance(
         if (change <= _TOLERANCE * size).all():
             break
     return covariance
-
-
-def _stable(transition: FloatArray) -> FloatArray:
-    fastest = float(np.abs(np.linalg.eigvals(transition)).max(initial=0.0))
-    return transition * min(1.0, _MOST_PERSISTENT / max(fastest, _TOLERANCE))
 
 
 def _regress(x: FloatArray, y: FloatArray) -> FloatArray:

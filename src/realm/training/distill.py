@@ -8,13 +8,12 @@ trained from scratch, and with another causal encoder in it, a baseline.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
-from sklearn.metrics import r2_score
+from numpy.typing import NDArray
 from torch import nn
 
 from realm.data.sessions import PreparedSession
@@ -28,6 +27,7 @@ from realm.training.decode import decode_stream
 from realm.training.latents import TeacherLatents
 from realm.training.loop import Report, Term, TrainingResult, train
 from realm.training.pretrain import targets
+from realm.training.validation import require_validation_labels, validation_score
 
 WARM_UP_S = 10.0  # the stream starts this long before the validation span
 
@@ -35,13 +35,12 @@ WARM_UP_S = 10.0  # the stream starts this long before the validation span
 class DistillModule(nn.Module):
     """The student and, while it is being aligned, its projection into the teacher's space."""
 
-    def __init__(self, student: Student, latents: TeacherLatents | None) -> None:
+    def __init__(self, student: Student, teacher: Teacher | None) -> None:
         super().__init__()
         self.student = student
-        self.projection = None
-        if latents is not None:
-            self.projection = AlignmentHead(student.d_model, latents.d_model)
-            self.projection.set_teacher_scale(latents.training())
+        self.projection = (
+            None if teacher is None else AlignmentHead(student.d_model, teacher.d_model)
+        )
 
 
 class DistillObjective:
@@ -52,20 +51,23 @@ class DistillObjective:
     def __init__(
         self,
         student: Student,
-        latents: TeacherLatents | None,
+        teacher: Teacher | None,
         config: DistillConfig,
         seed: int,
         sessions: Sequence[PreparedSession],
     ) -> None:
-        self.module = DistillModule(student, latents)
-        self.latents, self.config, self.seed, self.sessions = latents, config, seed, sessions
+        self.teacher = teacher if config.alignment.weight > 0 else None
+        self.module = DistillModule(student, self.teacher)
+        self.latents: TeacherLatents | None = None
+        self.config, self.seed, self.sessions = config, seed, sessions
         self.lookahead = lookahead_bins(config.lookahead_ms, sessions[0].bin_ms)
-        if not any(s.behavior(*s.splits["validation"])[1].any() for s in sessions):
-            raise ValueError(
-                f"{', '.join(str(s.path) for s in sessions)}: expected known behavior in the "
-                "validation time of at least one session, which decides when to stop; all of it is "
-                "missing. Use longer recordings or repair the behavior"
-            )
+        require_validation_labels(sessions)
+
+    def begin(self) -> None:
+        """Let the teacher read the training time of all sessions, once."""
+        if self.teacher is not None and self.module.projection is not None:
+            self.latents = TeacherLatents(self.teacher, self.sessions)
+            self.module.projection.set_teacher_scale(self.latents.training())
 
     def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
         """The parts of the combined loss on one batch."""
@@ -89,21 +91,13 @@ class DistillObjective:
 
     def validate(self) -> dict[str, float]:
         """R² of a continuous stream over every session's validation span."""
-        scores, errors = [], []
-        for session in self.sessions:
-            start, stop = session.splits["validation"]
-            warm = max(0, start - round(WARM_UP_S * 1000 / session.bin_ms))
-            decoded = decode_stream(self.module.student, session, warm, stop, self.lookahead)
-            behavior, known = session.behavior(start, stop)
-            known = known & np.isfinite(decoded[start - warm :]).all(axis=1)
-            truth, guess = behavior[known], decoded[start - warm :][known]
-            varying = truth.std(axis=0) > 0 if len(truth) > 1 else np.zeros(0, bool)
-            if varying.any():
-                scores.append(r2_score(truth[:, varying], guess[:, varying]))
-            if len(truth):
-                errors.append(float(np.mean((truth - guess) ** 2)))
-        score = float(np.mean(scores)) if scores else -float(np.mean(errors or [math.inf]))
-        return {"score": score, **({"r2": score} if scores else {})}
+        return validation_score(self.sessions, self._decode_validation)
+
+    def _decode_validation(self, session: PreparedSession) -> NDArray[np.float32]:
+        start, stop = session.splits["validation"]
+        warm = max(0, start - round(WARM_UP_S * 1000 / session.bin_ms))
+        decoded = decode_stream(self.module.student, session, warm, stop, self.lookahead)
+        return decoded[start - warm :]
 
 
 def distill(
@@ -124,16 +118,11 @@ def distill(
     `sessions` are those whose validation span decides when to stop. See
     `realm.training.loop.train` for the files written and the errors raised.
     """
-    latents, begun = None, (time.process_time(), time.perf_counter())
-    if teacher is not None and config.alignment.weight > 0:
-        latents = TeacherLatents(teacher, list(source.sessions.values()))
-    cpu_s, wall_s = time.process_time() - begun[0], time.perf_counter() - begun[1]
-    objective = DistillObjective(student, latents, config, seed, sessions)
-    result = train(
+    objective = DistillObjective(student, teacher, config, seed, sessions)
+    return train(
         objective, source, config.optimization, folder,
         fingerprint=fingerprint, accelerator=accelerator, report=report,
     )  # fmt: skip
-    return result._replace(cpu_s=result.cpu_s + cpu_s, wall_s=result.wall_s + wall_s)
 
 
 def lookahead_bins(lookahead_ms: float, bin_ms: float) -> int:

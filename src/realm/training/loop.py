@@ -42,6 +42,9 @@ class Objective(Protocol):
     def module(self) -> nn.Module:
         """What is trained; its best weights are kept."""
 
+    def begin(self) -> None:
+        """Called once before the first step of a process; not if the training had ended."""
+
     def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
         """The parts of the loss on these windows."""
 
@@ -87,6 +90,8 @@ def train(
     """
     run = _Run(objective, source, config, make_folder(folder), fingerprint, accelerator, report)
     run.resume()
+    if not run.finished:
+        objective.begin()
     while not run.finished:
         run.one_step()
     objective.module.load_state_dict(run.best)

@@ -33,6 +33,9 @@ class PretrainObjective:
     ) -> None:
         self.module, self.config, self.seed, self.validation = teacher, config, seed, validation
 
+    def begin(self) -> None:
+        """Nothing to do before the first step."""
+
     def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
         """Masked reconstruction over hidden entries; task over known behavior."""
         noisy = augment(windows, self.config.augmentation, self.seed, step)

@@ -1,0 +1,167 @@
+"""The training stages of one seed: a teacher, then the student distilled from it.
+
+Each leaves its checkpoint and its log in a folder; one that is complete and belongs to the same
+recipe and data is not trained again.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from realm.data.sessions import PreparedSession, PreparedSet
+from realm.data.windows import WindowSource
+from realm.evaluation.methods import new_student, session_info
+from realm.files import sha256_json
+from realm.nn.student import Student
+from realm.nn.teacher import Teacher
+from realm.recipe import Recipe
+from realm.training.distill import distill, lookahead_bins
+from realm.training.loop import Report
+from realm.training.pretrain import behavior_scales, pretrain
+
+STUDENT_PARTS = ("data", "signal", "labels", "pretrain", "distill")
+
+
+class Progress(NamedTuple):
+    """What a run tells while it works: a line of text, and a reporter for a training's steps."""
+
+    say: Callable[[str], None]
+    training: Callable[[str, int], Report]  # (title, steps) -> report
+
+
+def silent() -> Progress:
+    """Say nothing."""
+    return Progress(lambda text: None, lambda title, steps: lambda step, figures: None)
+
+
+class SeedRun:
+    """One seed of a recipe on prepared sessions."""
+
+    def __init__(
+        self, recipe: Recipe, prepared: Sequence[Path], folder: Path, seed: int, progress: Progress
+    ) -> None:
+        self.recipe, self.folder, self.seed, self.progress = recipe, folder, seed, progress
+        self.sessions = PreparedSet([PreparedSession.load(path) for path in prepared]).sessions
+        self.labels = label_budgets(recipe, self.sessions)
+        self.data_hash = sha256_json([fingerprint(session) for session in self.sessions])
+        self.clock = Clock()
+        lookahead_bins(recipe.distill.lookahead_ms, self.sessions[0].bin_ms)  # now, not in an hour
+
+    def fingerprint(self, *parts: str) -> str:
+        """What the result of a stage depends on."""
+        return self.recipe.fingerprint(*parts, data_hash=self.data_hash, seed=self.seed)
+
+    def source(self, batch_size: int, split: str = "train") -> WindowSource:
+        """Windows of this run's sessions."""
+        bin_ms = self.sessions[0].bin_ms
+        bins = round(self.recipe.data.window_s * 1000 / bin_ms)
+        labels = self.labels if split == "train" else None
+        return WindowSource(
+            self.sessions, split=split, window_bins=bins, batch_size=batch_size, seed=self.seed,
+            label_s=labels,
+        )  # fmt: skip
+
+    def teacher(self) -> tuple[Teacher, float]:
+        """The pretrained teacher and the CPU seconds it took."""
+        config = self.recipe.pretrain
+        source = self.source(config.optimization.batch_size)
+        torch.manual_seed(self.seed)
+        infos = [session_info(session) for session in self.sessions]
+        teacher = Teacher(config.encoder, infos, len(self.sessions[0].behavior_names))
+        for session_id, scale in behavior_scales(self.sessions, self.labels).items():
+            teacher.set_behavior_scale(session_id, *scale)
+        _check_compact(new_student(self.sessions, self.labels, self.recipe.distill, 0), teacher)
+        self.progress.say(f"seed {self.seed}: teacher, {_count(teacher):,} parameters")
+        result = pretrain(
+            teacher, source, self.source(config.optimization.batch_size, "validation"), config,
+            self.folder / "teacher", seed=self.seed,
+            fingerprint=self.fingerprint("data", "signal", "labels", "pretrain"),
+            report=self.progress.training(f"seed {self.seed} teacher", config.optimization.steps),
+        )  # fmt: skip
+        self.clock.note("pretrain", result.wall_s, result.cpu_s)
+        return teacher, result.cpu_s
+
+    def student(self, teacher: Teacher) -> tuple[Student, float]:
+        """The distilled student and the CPU seconds its distillation took."""
+        config = self.recipe.distill
+        source = self.source(config.optimization.batch_size)
+        student = new_student(self.sessions, self.labels, config, self.seed)
+        self.progress.say(f"seed {self.seed}: student, {_count(student):,} parameters")
+        result = distill(
+            student, teacher, source, self.sessions, config, self.folder / "student",
+            seed=self.seed, fingerprint=self.fingerprint(*STUDENT_PARTS),
+            report=self.progress.training(f"seed {self.seed} student", config.optimization.steps),
+        )  # fmt: skip
+        self.clock.note("distill", result.wall_s, result.cpu_s)
+        return student, result.cpu_s
+
+
+def label_budgets(recipe: Recipe, sessions: Sequence[PreparedSession]) -> dict[str, float]:
+    """Seconds of labels of the sessions that have a budget; the others have all.
+
+    Raises:
+        ValueError: a pattern of labels.sessions fits no session.
+    """
+    if recipe.labels.budget_s == "all":
+        return {}
+    names = [session.session_id for session in sessions]
+    for pattern in recipe.labels.sessions:
+        if not any(fnmatch(name, pattern) for name in names):
+            raise ValueError(
+                f"labels.sessions: expected names or patterns of {', '.join(names)}; "
+                f"{pattern!r} fits none of them"
+            )
+    chosen = [n for n in names if any(fnmatch(n, pattern) for pattern in recipe.labels.sessions)]
+    return dict.fromkeys(chosen, float(recipe.labels.budget_s))
+
+
+def fingerprint(session: PreparedSession) -> list[str]:
+    """Hashes of what a prepared session was made from."""
+    return [session.provenance[name] for name in ("input_sha256", "config_sha256")]
+
+
+class Clock:
+    """Wall and CPU seconds by stage, those of finished child processes included."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, dict[str, float]] = {}
+
+    def __call__(self, name: str) -> Clock:
+        """Name the stage that the next `with` block times."""
+        self._name = name
+        return self
+
+    def __enter__(self) -> None:
+        self._begun = time.perf_counter(), _cpu_s()
+
+    def __exit__(self, *_: object) -> None:
+        self.note(self._name, time.perf_counter() - self._begun[0], _cpu_s() - self._begun[1])
+
+    def note(self, name: str, wall_s: float, cpu_s: float) -> None:
+        """Write down what a stage took."""
+        self.stages[name] = {"wall_s": round(wall_s, 3), "cpu_s": round(cpu_s, 3)}
+
+
+def _cpu_s() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _count(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _check_compact(student: Student, teacher: Teacher) -> None:
+    ours, theirs = _count(student), _count(teacher)
+    if ours * 2 > theirs:
+        raise ValueError(
+            f"distill.encoder: expected a student of at most half the teacher's {theirs:,} "
+            f"parameters, got {ours:,}; make distill.encoder smaller or pretrain.encoder larger"
+        )

@@ -1,0 +1,89 @@
+"""A bidirectional decoder: the teacher's network, trained with the task loss alone.
+
+It sees past and future and is told nothing but the labels: what a decoder of this kind could reach
+without self-supervision, if it did not have to be causal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realm.data.sessions import PreparedSession
+from realm.data.windows import Windows, WindowSource
+from realm.nn.losses import task_loss
+from realm.nn.teacher import Teacher
+from realm.training.augment import augment
+from realm.training.config import DistillConfig
+from realm.training.latents import encode_session, encode_span
+from realm.training.loop import Report, Term, TrainingResult, train
+from realm.training.pretrain import targets
+from realm.training.validation import require_validation_labels, validation_score
+
+
+class BidirectionalObjective:
+    """Task loss where behavior is known."""
+
+    def __init__(
+        self, teacher: Teacher, config: DistillConfig, seed: int, sessions: Sequence[PreparedSession]
+    ) -> None:
+        require_validation_labels(sessions)
+        self.module, self.config, self.seed, self.sessions = teacher, config, seed, sessions
+
+    def begin(self) -> None:
+        """Nothing to do before the first step."""
+
+    def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
+        """The task loss on one batch."""
+        noisy = augment(windows, self.config.augmentation, self.seed, step)
+        decoded = self.module.head(self.module.encode(noisy))  # (batch, time, dims)
+        return [Term("task", 1.0, *task_loss(decoded, *targets(self.module, windows)))]
+
+    def validate(self) -> dict[str, float]:
+        """R² over every session's validation span, decoded by itself."""
+        return validation_score(self.sessions, self._decode_validation)
+
+    def _decode_validation(self, session: PreparedSession) -> NDArray[np.float32]:
+        latents = encode_span(self.module, session, *session.splits["validation"])
+        return to_behavior(self.module, session, latents)
+
+
+def train_bidirectional(
+    teacher: Teacher,
+    source: WindowSource,
+    sessions: Sequence[PreparedSession],
+    config: DistillConfig,
+    folder: Path,
+    *,
+    seed: int,
+    fingerprint: str,
+    report: Report | None = None,
+) -> TrainingResult:
+    """Train the network in place; see `realm.training.loop.train` for files and errors.
+
+    `config` is that of the student: of it, augmentation and optimization are used.
+    """
+    objective = BidirectionalObjective(teacher, config, seed, sessions)
+    return train(
+        objective, source, config.optimization, folder, fingerprint=fingerprint, report=report
+    )
+
+
+def decode_session(teacher: Teacher, session: PreparedSession) -> NDArray[np.float32]:
+    """Decode a whole session, each split by itself: (n_bins, dims) in behavior units."""
+    return to_behavior(teacher, session, encode_session(teacher, session))
+
+
+@torch.no_grad()
+def to_behavior(
+    teacher: Teacher, session: PreparedSession, latents: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The head's reading of latents (bins, d_model), in behavior units."""
+    device = next(teacher.parameters()).device
+    normalized = teacher.head(torch.from_numpy(latents).to(device))
+    decoded: NDArray[np.float32] = teacher.to_units(normalized, session.session_id).cpu().numpy()
+    return decoded
