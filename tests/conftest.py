@@ -6,6 +6,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine makes examples slow, not wrong.
+settings.register_profile("realm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("realm")
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"

@@ -141,7 +141,8 @@ def evaluate_seed(
         experiment = Experiment(
             job.sessions, job.source(optimization.batch_size), job.labels,
             teacher, teacher_cpu_s, student, student_cpu_s,
-            recipe.distill, recipe.baselines, job.seed, job.folder, fingerprint,
+            recipe.distill, recipe.baselines, job.seed, job.folder,
+            job.fingerprint("data", "signal", "labels", "distill"),
             job.progress.training(f"seed {job.seed} {method}", optimization.steps),
         )  # fmt: skip
         with job.clock(method):

@@ -101,3 +101,16 @@ def test_predictions_must_be_finite():
     pred[10] = np.nan
     with pytest.raises(ValueError, match="finite predictions"):
         control(y, pred)
+
+
+def test_another_mean_level_in_the_scored_span_does_not_push_the_control_below_zero():
+    rng = np.random.default_rng(5)
+    y = np.repeat(rng.normal(size=(400, 1)), 50, axis=0)
+    pred = y + 0.3 * rng.normal(size=y.shape)
+    known = np.ones(len(y), bool)
+    half = len(y) // 2
+    control = shifted_control(
+        y[:half], pred[:half], known[:half], y[half:] + 5, pred[half:] + 5, known[half:], bin_ms=10
+    )
+    assert abs(control.r2) < 0.1
+    assert control.r2 <= control.largest

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from realm.nn.encoder import EncoderConfig
+
 BaselineName = Literal[
     "ridge",
     "kalman",
@@ -61,8 +63,7 @@ class BidirectionalConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    d_model: int = Field(128, ge=1)
-    layers: int = Field(2, ge=1)
+    encoder: EncoderConfig = EncoderConfig(layers=2, d_model=128)
     learning_rate: float | None = Field(None, gt=0)
 
 

@@ -3,7 +3,9 @@
 Slow drifts shared by recording and behavior, or an evaluation that lets the answer through, can
 give a high R² without any decoding. Shift the behavior against the recording by tens of seconds
 and decode it again: whatever accuracy remains did not come from the moment's signal. The decoder
-itself is left alone; only an affine readout of its output is fitted again, on training time.
+itself is left alone; only an affine readout of its output is fitted again: its weights on training
+time, its level on the span that is scored. An animal that runs more at the end than at the start
+would otherwise push the control far below 0, where a leak could hide.
 """
 
 from __future__ import annotations
@@ -100,4 +102,8 @@ def _shifted_r2(fit: Span, test: Span) -> float:
     offset = y[mask].mean(axis=0)
     weights = np.linalg.lstsq((pred[mask] - centre) / scale, y[mask] - offset, rcond=None)[0]
     y, pred, mask = test
-    return mean_defined(r2_score(y, (pred - centre) / scale @ weights + offset, mask))
+    if not mask.any():
+        return float("nan")
+    moved = (pred - centre) / scale @ weights
+    level = y[mask].mean(axis=0) - moved[mask].mean(axis=0)
+    return mean_defined(r2_score(y, moved + level, mask))

@@ -5,7 +5,7 @@ or trail behavior. So the model is fitted in many ways and R² on validation tim
 
     what is observed: one bin's features at one lag, or a linear map of the last bins to the state;
     the penalty on the observation noise, or on the map;
-    how strongly process noise drives the state, from heavy smoothing to none at all.
+    how strongly process noise drives the state: from the mean alone to no smoothing at all.
 
 Lasting noise also makes the filter too sure of itself, so its amplitude is off: the readout from
 estimate to behavior is regressed on labelled training time, for every filter alike.
@@ -35,7 +35,7 @@ from realm.evaluation.state_space import (
 # them): they are taken to show an earlier state than that of their bin.
 LAGS_MS = (-100.0, -50.0, 0.0, 50.0, 100.0, 150.0)
 NOISE_PENALTIES = np.logspace(-3, 1, 5)
-DRIVES = np.logspace(-3, 5, 17)
+DRIVES = np.concatenate([[0.0], np.logspace(-3, 5, 17)])  # 0: never leaves the mean
 CHANGE_MS = 50.0  # the second half of the state is the change over this time
 WARM_UP_S = 10.0  # a filter starts this long before the time it is judged on
 READOUT_S = 300.0  # labels that the readout is regressed on, at most
@@ -64,16 +64,17 @@ class Filter(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """Labelled training behavior, and as states: value and recent change, standardized."""
+    """Labelled training behavior as states: its values and recent change, standardized."""
 
-    behavior: FloatArray  # (bins, dims)
     states: FloatArray  # (bins, 2 dims), 0 where unknown
     known: NDArray[np.bool_]  # (bins,)
 
     @property
     def follows(self) -> NDArray[np.bool_]:
         """(bins,), True where the state of a bin and of the one before are both known."""
-        return self.known & np.concatenate([[False], self.known[:-1]])
+        before = np.zeros_like(self.known)
+        before[1:] = self.known[:-1]
+        return np.logical_and(self.known, before)
 
 
 def choose_filter(
@@ -89,7 +90,7 @@ def choose_filter(
 
     stream (bins, features), behavior (bins, dims), mask (bins,) True = known; train and valid are
     (start, stop) in bins; lags are those of the map. Where validation cannot tell (no or constant
-    behavior), the filter is one of the middle.
+    behavior), the filter has no lag and the penalty and drive of the middle.
     """
     labels = labelled_states(behavior, mask, train, max(1, round(CHANGE_MS / bin_ms)))
     trial = _Trial(labels, behavior, mask, train, valid, bin_ms)
@@ -109,14 +110,13 @@ def labelled_states(
     """States of the bins of `train` that have `span` known bins before them without a gap."""
     usable = np.zeros_like(mask)
     usable[slice(*train)] = mask[slice(*train)]
-    values = np.where(usable[:, None], behavior, 0.0)
-    values = np.where(usable[:, None], _standardize(values, usable), 0.0)
+    values = _standardize(np.where(usable[:, None], behavior, 0.0), usable)
     change, known = np.zeros_like(values), np.zeros_like(usable)
     change[span:] = values[span:] - values[:-span]
     gaps = np.cumsum(~usable)  # the same at both ends of a run
     known[span:] = usable[span:] & (gaps[span:] == gaps[:-span]) & usable[:-span]
     states = np.hstack([values, _standardize(change, known, centre=False)])
-    return Labels(behavior, np.where(known[:, None], states, 0.0), known)
+    return Labels(np.where(known[:, None], states, 0.0), known)
 
 
 class _Sight(NamedTuple):
@@ -133,8 +133,8 @@ class _Sight(NamedTuple):
 
 
 def _bins(stream: FloatArray, bin_ms: float) -> Iterator[_Sight]:
-    """One bin's features at each lag."""
-    for lag in sorted({round(lag_ms / bin_ms) for lag_ms in LAGS_MS}):
+    """One bin's features at each lag, the shortest first."""
+    for lag in sorted({round(lag_ms / bin_ms) for lag_ms in LAGS_MS}, key=abs):
         late = min(max(0, lag), len(stream))
         before = np.zeros((late, stream.shape[1]))
         seen = np.concatenate([before, stream[: len(stream) - late]])
@@ -228,9 +228,7 @@ class _Trial(NamedTuple):
         return estimates[start - begin :]
 
 
-def _standardize(
-    values: FloatArray, rows: NDArray[np.bool_], centre: bool = True
-) -> FloatArray:
+def _standardize(values: FloatArray, rows: NDArray[np.bool_], centre: bool = True) -> FloatArray:
     """Divide by the spread over these rows, after taking out their mean."""
     if not rows.any():
         return values

@@ -16,20 +16,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from realm.data.sessions import PreparedSession
 from realm.data.windows import WindowSource
 from realm.evaluation.config import BaselinesConfig
+from realm.evaluation.kalman import KalmanDecoder
 from realm.evaluation.ridge import LinearProbe, RidgeDecoder
+from realm.files import sha256_json
 from realm.nn.adapters import SessionInfo
 from realm.nn.gru import GRUEncoder
+from realm.nn.lstm import LSTMEncoder
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
+from realm.nn.transformer import CausalTransformerEncoder
+from realm.training.bidirectional import decode_session, train_bidirectional
 from realm.training.config import DistillConfig
 from realm.training.decode import decode_stream
 from realm.training.distill import distill, lookahead_bins
 from realm.training.latents import encode_session
-from realm.training.loop import Report, TrainingResult
+from realm.training.loop import Report
 from realm.training.pretrain import behavior_scales
 
 TIMED_BINS = 200
@@ -67,8 +73,14 @@ class Experiment(NamedTuple):
     baselines: BaselinesConfig
     seed: int
     folder: Path  # each trained method keeps its files in a folder of its own here
-    fingerprint: str
+    fingerprint: str  # of the sessions, the labels and how a student is trained
     report: Report | None = None
+
+    def fingerprint_of(self, method: str) -> str:
+        """What a baseline's training depends on: what all share, and its own settings."""
+        settings = getattr(self.baselines, method, None)
+        own = None if settings is None else settings.model_dump(mode="json")
+        return sha256_json({"shared": self.fingerprint, "method": method, "settings": own})
 
 
 def student_method(experiment: Experiment) -> Decode:
@@ -78,42 +90,72 @@ def student_method(experiment: Experiment) -> Decode:
 
 def scratch_method(experiment: Experiment) -> Decode:
     """The same student, trained without a teacher."""
-    student = new_student(
-        experiment.sessions, experiment.label_s, experiment.distill, experiment.seed
-    )
-    result = _train(experiment, student, experiment.distill, "scratch")
-    return _decode_with(student, result.cpu_s, experiment.distill)
+    return _trained_student(experiment, "scratch")
 
 
 def gru_method(experiment: Experiment) -> Decode:
     """A gated recurrent network with the student's adapters, head, windows and optimizer."""
-    settings = experiment.baselines.gru
-    config = experiment.distill
-    if settings.learning_rate is not None:
-        faster = {"learning_rate": settings.learning_rate}
-        optimization = config.optimization.model_copy(update=faster)
-        config = config.model_copy(update={"optimization": optimization})
-    student = new_student(
-        experiment.sessions, experiment.label_s, config, experiment.seed, settings
+    ours = experiment.baselines.gru
+    return _trained_student(
+        experiment, "gru", lambda: GRUEncoder(ours.d_model, ours.layers), ours.learning_rate
     )
-    result = _train(experiment, student, config, "gru")
-    return _decode_with(student, result.cpu_s, config)
+
+
+def lstm_method(experiment: Experiment) -> Decode:
+    """A long short-term memory network, likewise."""
+    ours = experiment.baselines.lstm
+    return _trained_student(
+        experiment, "lstm", lambda: LSTMEncoder(ours.d_model, ours.layers), ours.learning_rate
+    )
+
+
+def transformer_causal_method(experiment: Experiment) -> Decode:
+    """A Transformer whose attention reaches back a limited time, likewise."""
+    ours = experiment.baselines.transformer_causal
+    context = max(1, round(ours.context_s * 1000 / experiment.sessions[0].bin_ms))
+
+    def encoder() -> CausalTransformerEncoder:
+        return CausalTransformerEncoder(ours.d_model, ours.layers, context, ours.headdim)
+
+    return _trained_student(experiment, "transformer_causal", encoder, ours.learning_rate)
+
+
+def mamba_bidirectional_method(experiment: Experiment) -> Decode:
+    """The teacher's kind of network, trained with the task loss alone; it sees the future."""
+    ours = experiment.baselines.mamba_bidirectional
+    sessions = experiment.sessions
+    torch.manual_seed(experiment.seed)
+    infos = [session_info(session) for session in sessions]
+    network = Teacher(ours.encoder, infos, len(sessions[0].behavior_names))
+    for session_id, scale in behavior_scales(sessions, experiment.label_s).items():
+        network.set_behavior_scale(session_id, *scale)
+    name = "mamba_bidirectional"
+    result = train_bidirectional(
+        network, experiment.source, sessions, _with_rate(experiment.distill, ours.learning_rate),
+        experiment.folder / name, seed=experiment.seed,
+        fingerprint=experiment.fingerprint_of(name), report=experiment.report,
+    )  # fmt: skip
+
+    def decode(session: PreparedSession) -> Decoding:
+        begun = time.perf_counter()
+        decoded = decode_session(network, session)
+        cost = (time.perf_counter() - begun) / max(1, session.n_bins) * 1e6
+        parameters = deployed_parameters(network, session.session_id)
+        return Decoding(decoded, parameters, result.cpu_s, cost, math.inf)
+
+    return decode
 
 
 def ridge_method(experiment: Experiment) -> Decode:
     """Wiener filter, fitted to each session's own labels."""
+    lag_s = experiment.baselines.ridge.lag_s
+    return _fitted_to_session(experiment, lambda bin_ms: RidgeDecoder(bin_ms, lag_s))
 
-    def decode(session: PreparedSession) -> Decoding:
-        features = session.features(0, session.n_bins)
-        start = time.process_time()
-        decoder = RidgeDecoder(session.bin_ms, experiment.baselines.ridge.lag_s)
-        _fit(decoder, session, features, experiment.label_s)
-        cpu_s = time.process_time() - start
-        decoded = decoder.predict(features)
-        cost = _us_per_bin(decoder.initial_state(), features, decoder.step)
-        return Decoding(decoded, decoder.parameters, cpu_s, cost, 0.0)
 
-    return decode
+def kalman_method(experiment: Experiment) -> Decode:
+    """Kalman filter, fitted to each session's own labels."""
+    lag_s = experiment.baselines.kalman.lag_s
+    return _fitted_to_session(experiment, lambda bin_ms: KalmanDecoder(bin_ms, lag_s))
 
 
 def teacher_probe_method(experiment: Experiment) -> Decode:
@@ -135,8 +177,12 @@ def teacher_probe_method(experiment: Experiment) -> Decode:
 
 METHODS: dict[str, Callable[[Experiment], Decode]] = {
     "ridge": ridge_method,
+    "kalman": kalman_method,
     "gru": gru_method,
+    "lstm": lstm_method,
+    "transformer_causal": transformer_causal_method,
     "scratch": scratch_method,
+    "mamba_bidirectional": mamba_bidirectional_method,
     "teacher_probe": teacher_probe_method,
     "student": student_method,
 }
@@ -153,11 +199,14 @@ def new_student(
     label_s: Mapping[str, float],
     config: DistillConfig,
     seed: int,
-    gru: Any = None,
+    make_encoder: Callable[[], nn.Module] | None = None,
 ) -> Student:
-    """An untrained student of these sessions, its weights drawn from `seed`."""
+    """An untrained student of these sessions, its weights drawn from `seed`.
+
+    `make_encoder` replaces the Mamba-2 encoder by another causal one.
+    """
     torch.manual_seed(seed)
-    encoder = None if gru is None else GRUEncoder(gru.d_model, gru.layers)
+    encoder = None if make_encoder is None else make_encoder()
     infos = [session_info(session) for session in sessions]
     student = Student(config.encoder, infos, len(sessions[0].behavior_names), encoder)
     for session_id, scale in behavior_scales(sessions, label_s).items():
@@ -170,6 +219,32 @@ def deployed_parameters(model: Student | Teacher, session_id: str) -> int:
     fixed = [*model.encoder.parameters(), *model.head.parameters()]
     adapter = [model.adapters.weight(session_id), model.adapters.bias(session_id)]
     return sum(tensor.numel() for tensor in [*fixed, *adapter])
+
+
+def _trained_student(
+    experiment: Experiment,
+    name: str,
+    make_encoder: Callable[[], nn.Module] | None = None,
+    learning_rate: float | None = None,
+) -> Decode:
+    """A student trained without a teacher, with its own encoder or another."""
+    config = _with_rate(experiment.distill, learning_rate)
+    student = new_student(
+        experiment.sessions, experiment.label_s, config, experiment.seed, make_encoder
+    )
+    result = distill(
+        student, None, experiment.source, experiment.sessions, config, experiment.folder / name,
+        seed=experiment.seed, fingerprint=experiment.fingerprint_of(name),
+        report=experiment.report,
+    )  # fmt: skip
+    return _decode_with(student, result.cpu_s, config)
+
+
+def _with_rate(config: DistillConfig, learning_rate: float | None) -> DistillConfig:
+    if learning_rate is None:
+        return config
+    optimization = config.optimization.model_copy(update={"learning_rate": learning_rate})
+    return config.model_copy(update={"optimization": optimization})
 
 
 def _decode_with(student: Student, cpu_s: float, config: DistillConfig) -> Decode:
@@ -191,18 +266,26 @@ def _decode_with(student: Student, cpu_s: float, config: DistillConfig) -> Decod
     return decode
 
 
-def _train(
-    experiment: Experiment, student: Student, config: DistillConfig, name: str
-) -> TrainingResult:
-    return distill(
-        student, None, experiment.source, experiment.sessions, config, experiment.folder / name,
-        seed=experiment.seed, fingerprint=f"{experiment.fingerprint}/{name}",
-        report=experiment.report,
-    )  # fmt: skip
+def _fitted_to_session(
+    experiment: Experiment, make: Callable[[float], RidgeDecoder | KalmanDecoder]
+) -> Decode:
+    """A decoder that is fitted to every session by itself; `make` is given the bin width."""
+
+    def decode(session: PreparedSession) -> Decoding:
+        features = session.features(0, session.n_bins)
+        start = time.process_time()
+        decoder = make(session.bin_ms)
+        _fit(decoder, session, features, experiment.label_s)
+        cpu_s = time.process_time() - start
+        decoded = decoder.predict(features)
+        cost = _us_per_bin(decoder.initial_state(), features, decoder.step)
+        return Decoding(decoded, decoder.parameters, cpu_s, cost, decoder.lookahead_ms)
+
+    return decode
 
 
 def _fit(
-    decoder: RidgeDecoder,
+    decoder: RidgeDecoder | KalmanDecoder,
     session: PreparedSession,
     features: NDArray[Any],
     label_s: Mapping[str, float],

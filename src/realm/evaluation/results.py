@@ -102,10 +102,11 @@ def read_results(path: Path | str) -> list[ResultRow]:
 
 
 def methods_of(rows: Sequence[ResultRow]) -> list[str]:
-    """The methods in the order a table shows them: baselines first, ours last, then the teacher."""
-    known = ("ridge", "kalman", "gru", "lstm", "transformer", "scratch", "student")
+    """The methods in the order of a table: causal baselines, ours, then what sees the future."""
+    known = ("ridge", "kalman", "gru", "lstm", "transformer_causal", "scratch", "student")
     present = list(dict.fromkeys(row.method for row in rows))
-    last = [method for method in present if method.startswith("teacher")]
+    last = [method for method in ("mamba_bidirectional",) if method in present]
+    last += [method for method in present if method.startswith("teacher")]
     others = [method for method in present if method not in known and method not in last]
     first = [method for method in known[:-1] if method in present]
     return first + others + (["student"] if "student" in present else []) + last

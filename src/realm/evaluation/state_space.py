@@ -41,7 +41,10 @@ class Observation(NamedTuple):
 
 
 class SteadyFilter(NamedTuple):
-    """A Kalman filter whose gain has settled: state_k = keep @ state_{k-1} + gain @ observation_k."""
+    """A Kalman filter whose gain has settled.
+
+    estimate_k = keep @ estimate_{k-1} + gain @ observation_k
+    """
 
     keep: FloatArray  # (..., state, state)
     gain: FloatArray  # (..., state, features)

@@ -24,20 +24,25 @@ _COLOURS = {
     "kalman": "#5D4037",
     "gru": "#009E73",
     "lstm": "#8C6BB1",
-    "transformer": "#CC79A7",
+    "transformer_causal": "#CC79A7",
     "scratch": "#E69F00",
     "student": "#D55E00",
+    "mamba_bidirectional": "#7A8B00",
     "teacher_probe": "#0072B2",
 }
-_SPARE = ("#CC79A7", "#8C6BB1", "#5D4037", "#7A8B00", "#444444")
+_SPARE = ("#444444", "#9E1B32", "#005F56", "#5C6BC0")
 _MARKERS = {
     "ridge": "s",
+    "kalman": "P",
     "gru": "^",
+    "lstm": "<",
+    "transformer_causal": "X",
     "scratch": "D",
     "student": "o",
+    "mamba_bidirectional": ">",
     "teacher_probe": "v",
 }
-_SPARE_MARKERS = ("P", "X", "<", ">", "p")
+_SPARE_MARKERS = ("p", "h", "d", "*")
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",

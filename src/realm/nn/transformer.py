@@ -79,7 +79,7 @@ class CausalTransformerEncoder(nn.Module):
         if x.shape[1] == 0:
             return x.new_zeros(x.shape), state
         pieces = []
-        for piece in x.split(max(_BLOCK_BINS, self.context_bins), dim=1):
+        for piece in torch.split(x, max(_BLOCK_BINS, self.context_bins), dim=1):
             y, state = self._step(piece, state)
             pieces.append(y)
         return torch.cat(pieces, dim=1), state

@@ -29,7 +29,11 @@ class BidirectionalObjective:
     """Task loss where behavior is known."""
 
     def __init__(
-        self, teacher: Teacher, config: DistillConfig, seed: int, sessions: Sequence[PreparedSession]
+        self,
+        teacher: Teacher,
+        config: DistillConfig,
+        seed: int,
+        sessions: Sequence[PreparedSession],
     ) -> None:
         require_validation_labels(sessions)
         self.module, self.config, self.seed, self.sessions = teacher, config, seed, sessions
