@@ -1,4 +1,4 @@
-"""What all tests share: simulated recordings, prepared once, and the real ones where they are."""
+"""What all tests share: simulated recordings and a recipe that trains in seconds."""
 
 from __future__ import annotations
 
@@ -11,17 +11,6 @@ from hypothesis import HealthCheck, settings
 # A busy machine makes examples slow, not wrong.
 settings.register_profile("realm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("realm")
-
-ROOT = Path(__file__).parents[1]
-SHARED_DATA = ROOT.parent / "shared" / "data"
-
-
-def real_data(name: str) -> Path:
-    """A folder of real recordings, or a skip that says what is missing."""
-    folder = SHARED_DATA / name
-    if not folder.is_dir():
-        pytest.skip(f"the recordings in {folder} are not here")
-    return folder
 
 
 @pytest.fixture(scope="session")

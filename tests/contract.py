@@ -248,7 +248,7 @@ def with_other_future(
     """A copy of `x` that differs from `cut` on."""
 
     def change(leaf: Any) -> Any:
-        numbers = np.array(leaf.detach() if hasattr(leaf, "detach") else leaf)
+        numbers = np.array(leaf.detach().numpy() if hasattr(leaf, "detach") else leaf)
         future = np.moveaxis(numbers, time_axis, 0)[cut:]
         if perturb is not None:
             future[...] = perturb(future.copy(), rng)

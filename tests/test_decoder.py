@@ -578,14 +578,30 @@ def replace_id(session: Any, name: str) -> Any:
     return session._replace(session_id=name)
 
 
-def test_behavior_of_another_kind_is_refused(
+def test_behavior_with_another_number_of_dimensions_is_refused(
     saved: Path, recordings: list[Path], tmp_path: Path
 ) -> None:
+    path = tmp_path / "deep.nwb"
+    shutil.copy(recordings[1], path)
+    path.chmod(0o644)
+    with h5py.File(path, "r+") as file:
+        hand = file["processing/behavior/Position/hand"]
+        stored, attributes = hand["data"][:], dict(hand["data"].attrs)
+        del hand["data"]
+        hand["data"] = np.concatenate([stored, stored[:, :1]], axis=1)
+        hand["data"].attrs.update(attributes)
     with pytest.raises(
-        ValueError, match=r"expected behavior velocity_x, velocity_y .*found speed"
-    ) as caught:
+        ValueError,
+        match=r"deep\.nwb: expected behavior velocity_x, velocity_y .*found .*velocity_z",
+    ):
+        calibrate_decoder(path, saved, tmp_path / "out")
+
+
+def test_only_the_calibration_may_be_changed(
+    saved: Path, recordings: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"--set data\.target=speed: expected a key of calibrate"):
         calibrate_decoder(recordings[1], saved, tmp_path / "out", overrides=["data.target=speed"])
-    assert str(recordings[1]) in str(caught.value)
 
 
 def test_the_manifest_says_how_the_decoder_was_made(saved: Path) -> None:

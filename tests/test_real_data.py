@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import real_data
+from real_recordings import real_data
 
 from realm.decoder import Decoder
 from realm.evaluation.results import ResultRow

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
-import pytest
+from real_recordings import real_data
 
 from realm.data.config import DataConfig
 from realm.data.nwb_write import BEHAVIOR_PATH
 from realm.data.simulate import SimulationConfig
 from realm.signal import SignalConfig
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 SMALL = SimulationConfig(duration_s=60, channels=5, sampling_rate_hz=250, behavior_rate_hz=50)
 SIGNAL = SignalConfig()
 DATA = DataConfig(behavior=BEHAVIOR_PATH, target="velocity", window_s=1.0)
@@ -25,7 +24,4 @@ Spoil = Callable[[Callable[[h5py.File], None]], Path]
 
 def shared(folder: str) -> list[Path]:
     """Recordings of the shared data, or skip where they are absent."""
-    paths = sorted((SHARED / folder).glob("*.nwb"))
-    if not paths:
-        pytest.skip(f"no recordings in {SHARED / folder}")
-    return paths
+    return sorted(real_data(folder).glob("*.nwb"))

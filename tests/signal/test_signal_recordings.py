@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from real_recordings import real_data
 
 from realm.signal import SignalChain, SignalConfig
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = pytest.mark.data
 
 
 def read(name: str, seconds: float) -> tuple[np.ndarray, float]:
     h5py = pytest.importorskip("h5py")
-    path = DATA / name
-    if not path.is_file():
-        pytest.skip(f"the recordings are not here: {path} is missing")
-    with h5py.File(path) as file:
+    folder, _, file_name = name.partition("/")
+    with h5py.File(real_data(folder) / file_name) as file:
         series = file["processing/ecephys/LFP/ElectricalSeriesLFP"]
         rate = float(series["starting_time"].attrs["rate"])
         data = series["data"]
