@@ -289,8 +289,12 @@ class Decoder(
         return samples
 
     def _check_channels(self, recording: Recording, session_id: str) -> None:
-        expected, found = self.channel_names(session_id), tuple(recording.channel_names)
-        rate = self.chain(session_id).sampling_rate_hz
+        try:
+            chain = self.chain(session_id)
+        except ValueError as error:
+            raise ValueError(f"{recording.path}: {error}") from None
+        expected, found = tuple(chain.channel_names), tuple(recording.channel_names)
+        rate = chain.sampling_rate_hz
         if found != expected:
             raise ValueError(
                 f"{recording.path}: expected the {len(expected)} channels {_some(expected)} of "

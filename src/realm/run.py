@@ -43,7 +43,6 @@ from realm.recipe import Recipe
 from realm.stages import STUDENT_PARTS, Clock, Progress, SeedRun, silent
 
 Stage = Literal["prepare", "pretrain", "distill", "evaluate"]
-STAGES: tuple[Stage, ...] = ("prepare", "pretrain", "distill", "evaluate")
 
 
 def run(
@@ -73,7 +72,7 @@ def run(
         )
     clock = Clock()
     with clock("prepare"):
-        prepared = prepare(recipe, data, out, jobs, cluster, progress)
+        prepared = prepare(recipe, data, out, jobs, cluster)
     record = {"prepare": _time_of_preparation(clock, prepared, out / "run.json")}
     if until == "prepare":
         return []
@@ -97,7 +96,6 @@ def prepare(
     out: Path,
     jobs: int = 1,
     cluster: bool = False,
-    progress: Progress | None = None,
 ) -> list[Path]:
     """The prepared session files of a run; made by the first process, waited for by the others."""
     accelerator = Accelerator(cpu=not torch.cuda.is_available())

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from realm.nn.adapters import SessionAdapters, SessionInfo
 from realm.nn.behavior_head import BehaviorHead
+
+if TYPE_CHECKING:
+    from realm.data.windows import Windows
 
 
 class SessionModel(nn.Module):
@@ -55,3 +60,11 @@ class SessionModel(nn.Module):
         """Turn behavior (..., dims) in the session's units into normalized behavior."""
         self.adapters.session(session_id)
         return self.head.normalize(behavior, session_id)
+
+    def targets(self, windows: Sequence[Windows]) -> tuple[Tensor, Tensor]:
+        """Normalized behavior (batch, time, dims) and where it is known (batch, time).
+
+        The groups stand one below the other.
+        """
+        behavior = [self.normalize_behavior(w.behavior, w.session_id) for w in windows]
+        return torch.cat(behavior), torch.cat([w.behavior_mask for w in windows])

@@ -21,7 +21,6 @@ from realm.training.augment import augment
 from realm.training.config import DistillConfig
 from realm.training.latents import encode_session, encode_span
 from realm.training.loop import Report, Term, TrainingResult, train
-from realm.training.pretrain import targets
 from realm.training.validation import require_validation_labels, validation_score
 
 
@@ -45,7 +44,7 @@ class BidirectionalObjective:
         """The task loss on one batch."""
         noisy = augment(windows, self.config.augmentation, self.seed, step)
         decoded = self.module.head(self.module.encode(noisy))  # (batch, time, dims)
-        return [Term("task", 1.0, *task_loss(decoded, *targets(self.module, windows)))]
+        return [Term("task", 1.0, *task_loss(decoded, *self.module.targets(windows)))]
 
     def validate(self) -> dict[str, float]:
         """R² over every session's validation span, decoded by itself."""

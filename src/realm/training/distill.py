@@ -26,7 +26,6 @@ from realm.training.config import DistillConfig
 from realm.training.decode import decode_stream
 from realm.training.latents import TeacherLatents
 from realm.training.loop import Report, Term, TrainingResult, train
-from realm.training.pretrain import targets
 from realm.training.validation import require_validation_labels, validation_score
 
 WARM_UP_S = 10.0  # the stream starts this long before the validation span
@@ -73,7 +72,7 @@ class DistillObjective:
         """The parts of the combined loss on one batch."""
         noisy = augment(windows, self.config.augmentation, self.seed, step)
         output = self.module.student(noisy)
-        behavior, known = targets(self.module.student, windows)  # (batch, time, dims)
+        behavior, known = self.module.student.targets(windows)  # (batch, time, dims)
         late, early = self.lookahead, behavior.shape[1] - self.lookahead
         terms = [
             Term(

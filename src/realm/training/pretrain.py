@@ -67,7 +67,7 @@ class PretrainObjective:
         total, count = (torch.stack(side).sum() for side in zip(*parts, strict=True))
         terms = [Term("reconstruction", 1.0, total, count)]
         if self.config.task_weight > 0:
-            behavior, known = targets(self.module, wanted)
+            behavior, known = self.module.targets(wanted)
             terms.append(
                 Term("task", self.config.task_weight, *task_loss(output.behavior, behavior, known))
             )
@@ -105,12 +105,6 @@ def draw_masks(
         seeds = [window_seed(seed + 1, step, index) for index in group.index.tolist()]
         masks.append(draw_mask(seeds, time, channels, config).to(group.features.device))
     return masks
-
-
-def targets(model: object, windows: Sequence[Windows]) -> tuple[Tensor, Tensor]:
-    """Behavior in the model's normalized units and where it is known, rows concatenated."""
-    behavior = [model.normalize_behavior(w.behavior, w.session_id) for w in windows]  # type: ignore[attr-defined]
-    return torch.cat(behavior), torch.cat([w.behavior_mask for w in windows])
 
 
 def reference_errors(windows: Sequence[Windows], masks: Sequence[Tensor]) -> list[Term]:
