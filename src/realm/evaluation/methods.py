@@ -248,7 +248,7 @@ def _with_rate(config: DistillConfig, learning_rate: float | None) -> DistillCon
 
 
 def _decode_with(student: Student, cpu_s: float, config: DistillConfig) -> Decode:
-    student.eval()
+    student.cpu().eval()  # as it is deployed
 
     def decode(session: PreparedSession) -> Decoding:
         late = lookahead_bins(config.lookahead_ms, session.bin_ms)
