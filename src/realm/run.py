@@ -133,18 +133,18 @@ def evaluate_seed(
         job.clock.stages |= read_json(done)["stages"]
         return
     optimization = recipe.distill.optimization
+    experiment = Experiment(
+        job.sessions, job.source(optimization.batch_size), job.labels,
+        teacher, teacher_cpu_s, student, student_cpu_s,
+        recipe.distill, recipe.baselines, job.seed, job.folder,
+        job.fingerprint("data", "signal", "labels", "distill"),
+    )  # fmt: skip
     rows: list[ResultRow] = []
     for method in [*recipe.baselines.methods, "student"]:
         job.progress.say(f"seed {job.seed}: {method}")
-        experiment = Experiment(
-            job.sessions, job.source(optimization.batch_size), job.labels,
-            teacher, teacher_cpu_s, student, student_cpu_s,
-            recipe.distill, recipe.baselines, job.seed, job.folder,
-            job.fingerprint("data", "signal", "labels", "distill"),
-            job.progress.training(f"seed {job.seed} {method}", optimization.steps),
-        )  # fmt: skip
+        report = job.progress.training(f"seed {job.seed} {method}", optimization.steps)
         with job.clock(method):
-            rows += _score(job, method, METHODS[method](experiment))
+            rows += _score(job, method, METHODS[method](experiment._replace(report=report)))
     if Accelerator().is_main_process:
         write_results(rows, job.folder / "results.csv")
         write_json(done, {"fingerprint": fingerprint, "stages": job.clock.stages})

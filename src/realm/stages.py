@@ -17,14 +17,14 @@ import torch
 
 from realm.data.sessions import PreparedSession, PreparedSet
 from realm.data.windows import WindowSource
-from realm.evaluation.methods import new_student, session_info
+from realm.evaluation.methods import new_student, new_teacher
 from realm.files import sha256_json
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.recipe import Recipe
 from realm.training.distill import distill, lookahead_bins
 from realm.training.loop import Report
-from realm.training.pretrain import behavior_scales, pretrain
+from realm.training.pretrain import pretrain
 
 STUDENT_PARTS = ("data", "signal", "labels", "pretrain", "distill")
 
@@ -72,11 +72,7 @@ class SeedRun:
         """The pretrained teacher and the CPU seconds it took."""
         config = self.recipe.pretrain
         source = self.source(config.optimization.batch_size)
-        torch.manual_seed(self.seed)
-        infos = [session_info(session) for session in self.sessions]
-        teacher = Teacher(config.encoder, infos, len(self.sessions[0].behavior_names))
-        for session_id, scale in behavior_scales(self.sessions, self.labels).items():
-            teacher.set_behavior_scale(session_id, *scale)
+        teacher = new_teacher(self.sessions, self.labels, config.encoder, self.seed)
         _check_compact(new_student(self.sessions, self.labels, self.recipe.distill, 0), teacher)
         self.progress.say(f"seed {self.seed}: teacher, {_count(teacher):,} parameters")
         result = pretrain(

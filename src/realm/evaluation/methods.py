@@ -25,6 +25,7 @@ from realm.evaluation.kalman import KalmanDecoder
 from realm.evaluation.ridge import LinearProbe, RidgeDecoder
 from realm.files import sha256_json
 from realm.nn.adapters import SessionInfo
+from realm.nn.encoder import EncoderConfig
 from realm.nn.gru import GRUEncoder
 from realm.nn.lstm import LSTMEncoder
 from realm.nn.student import Student
@@ -124,11 +125,7 @@ def mamba_bidirectional_method(experiment: Experiment) -> Decode:
     """The teacher's kind of network, trained with the task loss alone; it sees the future."""
     ours = experiment.baselines.mamba_bidirectional
     sessions = experiment.sessions
-    torch.manual_seed(experiment.seed)
-    infos = [session_info(session) for session in sessions]
-    network = Teacher(ours.encoder, infos, len(sessions[0].behavior_names))
-    for session_id, scale in behavior_scales(sessions, experiment.label_s).items():
-        network.set_behavior_scale(session_id, *scale)
+    network = new_teacher(sessions, experiment.label_s, ours.encoder, experiment.seed)
     name = "mamba_bidirectional"
     result = train_bidirectional(
         network, experiment.source, sessions, _with_rate(experiment.distill, ours.learning_rate),
@@ -192,6 +189,21 @@ def session_info(session: PreparedSession) -> SessionInfo:
     """What a model must know of a prepared session."""
     names = tuple(session.channel_names)
     return SessionInfo(session.session_id, session.subject, names, len(session.band_names))
+
+
+def new_teacher(
+    sessions: Sequence[PreparedSession],
+    label_s: Mapping[str, float],
+    config: EncoderConfig,
+    seed: int,
+) -> Teacher:
+    """An untrained teacher of these sessions, its weights drawn from `seed`."""
+    torch.manual_seed(seed)
+    infos = [session_info(session) for session in sessions]
+    teacher = Teacher(config, infos, len(sessions[0].behavior_names))
+    for session_id, scale in behavior_scales(sessions, label_s).items():
+        teacher.set_behavior_scale(session_id, *scale)
+    return teacher
 
 
 def new_student(

@@ -27,7 +27,6 @@ class TeacherLatents:
     """Latents (training bins, d_model) of every session, float32 in memory."""
 
     def __init__(self, teacher: Teacher, sessions: Sequence[PreparedSession]) -> None:
-        self.d_model = teacher.d_model
         self._latents = {
             session.session_id: torch.from_numpy(
                 encode_span(teacher, session, *session.splits["train"])
