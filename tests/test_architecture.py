@@ -27,6 +27,7 @@ LAYERS = [
     {"stages"},
     {"decoder"},
     {"run", "calibration"},
+    {"benchmark"},
     {"cli"},
     {"__main__"},
 ]

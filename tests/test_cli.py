@@ -22,7 +22,8 @@ from realm.files import write_tensors
 LFP = "processing/ecephys/LFP/ElectricalSeriesLFP"
 HAND = "processing/behavior/Position/hand"
 COMMANDS = [
-    "run", "prepare", "pretrain", "distill", "evaluate", "calibrate", "decode", "simulate", "demo",
+    "run", "prepare", "pretrain", "distill", "evaluate", "calibrate", "benchmark", "decode",
+    "tune", "paper-protocol", "simulate", "demo",
 ]  # fmt: skip
 
 
@@ -213,7 +214,8 @@ def test_help_fits_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_every_command_is_listed_here() -> None:
-    assert [info.callback.__name__ for info in cli.app.registered_commands] == COMMANDS  # type: ignore[union-attr]
+    found = [info.callback.__name__ for info in cli.app.registered_commands]  # type: ignore[union-attr]
+    assert [name.replace("_", "-") for name in found] == COMMANDS
 
 
 # Bad input ---------------------------------------------------------------------------------------

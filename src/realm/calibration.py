@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from torch import Tensor
+
 from realm.data.prepare import prepare_session
 from realm.data.sessions import PreparedSession
 from realm.data.windows import WindowSource
 from realm.decoder import Decoder
 from realm.evaluation.methods import session_info
 from realm.files import make_folder, sha256_json
-from realm.recipe import parse_recipe, with_overrides
+from realm.nn.student import Student
+from realm.recipe import Recipe, parse_recipe, with_overrides
 from realm.stages import Progress, fingerprint, silent
 from realm.training.calibrate import calibrate
+from realm.training.config import DistillConfig
+from realm.training.loop import Report, TrainingResult
 from realm.training.pretrain import behavior_scales
 
 
@@ -46,25 +51,49 @@ def calibrate_decoder(
     path = prepare_session(Path(file), out / "prepared", recipe.signal, recipe.data)
     session = PreparedSession.load(path)
     _check_fits(decoder, session, Path(file))
-    bins = round(recipe.data.window_s * 1000 / session.bin_ms)
-    budget = {} if label_s is None else {session.session_id: label_s}
-    source = WindowSource(
-        [session], window_bins=bins, batch_size=recipe.calibrate.optimization.batch_size, seed=seed,
-        label_s=budget,
-    )  # fmt: skip
-    student = decoder.student_
-    student.add_session(session_info(session))
-    for session_id, scale in behavior_scales([session], budget).items():
-        student.set_behavior_scale(session_id, *scale)
     facts = {"label_s": label_s, "seed": seed, "session": fingerprint(session), "model": str(model)}
-    result = calibrate(
-        student, session, source, recipe.calibrate, recipe.distill, out / "calibration", seed=seed,
-        fingerprint=sha256_json(facts | {"recipe": recipe.resolved()}),
+    result = calibrate_student(
+        decoder.student_, session, recipe, recipe.distill, out / "calibration",
+        label_s=label_s, seed=seed, fingerprint=sha256_json(facts | {"recipe": recipe.resolved()}),
         report=progress.training(session.session_id, recipe.calibrate.optimization.steps),
     )  # fmt: skip
     decoder.chains_[session.session_id] = session.chain
     decoder.save_pretrained(out)
     return Calibration(session.session_id, result.best_score, result.cpu_s)
+
+
+def calibrate_student(
+    student: Student, session: PreparedSession, recipe: Recipe, distilled: DistillConfig,
+    folder: Path, *, label_s: float | None, seed: int, fingerprint: str,
+    report: Report | None = None,
+) -> TrainingResult:  # fmt: skip
+    """Add a session to a student and calibrate it, in place, as `recipe.calibrate` says.
+
+    `distilled` is what the student was trained with; `label_s` seconds of the session's labels are
+    used, None for all.
+    """
+    budget = {} if label_s is None else {session.session_id: label_s}
+    add_session(student, session, behavior_scales([session], budget)[session.session_id])
+    source = WindowSource(
+        [session], window_bins=round(recipe.data.window_s * 1000 / session.bin_ms),
+        batch_size=recipe.calibrate.optimization.batch_size, seed=seed, label_s=budget,
+        labelled_only=True,
+    )  # fmt: skip
+    return calibrate(
+        student, session, source, recipe.calibrate, distilled, folder,
+        seed=seed, fingerprint=fingerprint, report=report,
+    )  # fmt: skip
+
+
+def add_session(
+    student: Student, session: PreparedSession, scale: tuple[Tensor, Tensor]
+) -> None:
+    """Add a session with mean and standard deviation (dims,) of its behavior.
+
+    Until it is calibrated, its adapter is the map that its subject's other sessions share.
+    """
+    student.add_session(session_info(session))
+    student.set_behavior_scale(session.session_id, *scale)
 
 
 def _check_overrides(overrides: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from realm.data.config import DataConfig
-from realm.evaluation.config import BaselinesConfig
+from realm.evaluation.config import BaselinesConfig, BenchmarkConfig
 from realm.files import sha256_json
 from realm.signal import SignalConfig
 from realm.training.config import CalibrateConfig, DistillConfig, PretrainConfig, Strict
@@ -42,6 +42,7 @@ class Recipe(Strict):
     distill: DistillConfig
     calibrate: CalibrateConfig = CalibrateConfig()
     baselines: BaselinesConfig = BaselinesConfig()
+    benchmark: BenchmarkConfig = BenchmarkConfig()
 
     @field_validator("seeds")
     @classmethod

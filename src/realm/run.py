@@ -14,12 +14,11 @@ belong to the same recipe and data, so a run that was stopped goes on where it w
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
 import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +31,7 @@ from realm.data.prepare import find_recordings, prepare_all
 from realm.data.sessions import PreparedSession
 from realm.decoder import Decoder
 from realm.evaluation.figures import read_metrics
-from realm.evaluation.methods import METHODS, Decode, Experiment
+from realm.evaluation.methods import METHODS, Decode
 from realm.evaluation.outcome import write_decoding, write_outcome
 from realm.evaluation.protocol import score_session
 from realm.evaluation.results import LabelBudget, ResultRow, read_results, write_results
@@ -40,7 +39,7 @@ from realm.files import make_folder, read_json, sha256_file, write_json
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.recipe import Recipe
-from realm.stages import STUDENT_PARTS, Clock, Progress, SeedRun, silent
+from realm.stages import STUDENT_PARTS, Clock, Progress, SeedRun, each_seed, silent
 
 Stage = Literal["prepare", "pretrain", "distill", "evaluate"]
 
@@ -63,21 +62,37 @@ def run(
         ValueError: the recordings or the folder do not fit; the message says what to do.
         OSError: the output folder cannot be written, or the disk is full.
     """
-    progress = progress or silent()
     out = make_folder(out)
-    if jobs > 1 and Accelerator(cpu=not torch.cuda.is_available()).num_processes > 1:
-        raise ValueError(
-            f"--jobs {jobs}: expected 1 under torchrun, whose processes share each training; "
-            "leave --jobs out, or start without torchrun to train seeds side by side"
-        )
+    check_jobs(jobs)
     clock = Clock()
     with clock("prepare"):
         prepared = prepare(recipe, data, out, jobs, cluster)
-    record = {"prepare": _time_of_preparation(clock, prepared, out / "run.json")}
+    took = _time_of_preparation(clock, prepared, out / "run.json")
     if until == "prepare":
         return []
-    seed_stages = _all_seeds(recipe, prepared, out, until, jobs, progress)
-    for seed, stages in seed_stages.items():
+    return run_prepared(
+        recipe, prepared, out, until=until, jobs=jobs, progress=progress, preparation=took
+    )
+
+
+def run_prepared(
+    recipe: Recipe,
+    prepared: Sequence[Path],
+    out: Path,
+    *,
+    until: Stage = "evaluate",
+    jobs: int = 1,
+    progress: Progress | None = None,
+    preparation: dict[str, float] | None = None,
+) -> list[ResultRow]:
+    """The main job after preparation, on sessions that may lie in another folder than `out`.
+
+    `preparation` is what preparing them took, for the record.
+    """
+    out, progress = make_folder(out), progress or silent()
+    task = partial(run_seed, recipe, prepared, out, until=until)
+    record = {} if preparation is None else {"prepare": preparation}
+    for seed, stages in each_seed(task, recipe.seeds, jobs, progress).items():
         record |= {f"seed{seed}/{name}": figures for name, figures in stages.items()}
     if not Accelerator().is_main_process:
         return []
@@ -88,6 +103,15 @@ def run(
     write_results(rows, out / "results.csv")
     write_outcome(out, [PreparedSession.load(path) for path in prepared], recipe.seeds)
     return rows
+
+
+def check_jobs(jobs: int) -> None:
+    """Refuse processes side by side where processes already share each training."""
+    if jobs > 1 and Accelerator(cpu=not torch.cuda.is_available()).num_processes > 1:
+        raise ValueError(
+            f"--jobs {jobs}: expected 1 under torchrun, whose processes share each training; "
+            "leave --jobs out, or start without torchrun to train seeds side by side"
+        )
 
 
 def prepare(
@@ -107,8 +131,8 @@ def prepare(
 
 
 def run_seed(
-    recipe: Recipe, prepared: Sequence[Path], out: Path, seed: int, until: Stage,
-    progress: Progress | None = None,
+    recipe: Recipe, prepared: Sequence[Path], out: Path, seed: int,
+    progress: Progress | None = None, *, until: Stage,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Train and score one seed; returns wall and CPU seconds of each stage."""
     job = SeedRun(recipe, prepared, out / f"seed{seed}", seed, progress or silent())
@@ -133,12 +157,7 @@ def evaluate_seed(
         job.clock.stages |= read_json(done)["stages"]
         return
     optimization = recipe.distill.optimization
-    experiment = Experiment(
-        job.sessions, job.source(optimization.batch_size), job.labels,
-        teacher, teacher_cpu_s, student, student_cpu_s,
-        recipe.distill, recipe.baselines, job.seed, job.folder,
-        job.fingerprint("data", "signal", "labels", "distill"),
-    )  # fmt: skip
+    experiment = job.experiment(teacher, teacher_cpu_s, student, student_cpu_s)
     rows: list[ResultRow] = []
     for method in [*recipe.baselines.methods, "student"]:
         job.progress.say(f"seed {job.seed}: {method}")
@@ -217,29 +236,3 @@ def _git(folder: Path, *arguments: str) -> str:
         ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
-
-
-def _all_seeds(
-    recipe: Recipe, prepared: Sequence[Path], out: Path, until: Stage, jobs: int, progress: Progress
-) -> dict[int, dict[str, dict[str, float]]]:
-    if jobs == 1 or len(recipe.seeds) == 1:
-        return {
-            seed: run_seed(recipe, prepared, out, seed, until, progress) for seed in recipe.seeds
-        }
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        pending = {
-            seed: pool.submit(_run_seed_alone, recipe, prepared, out, seed, until)
-            for seed in recipe.seeds
-        }
-        for seed, future in pending.items():
-            future.result()
-            progress.say(f"seed {seed}: done")
-        return {seed: future.result() for seed, future in pending.items()}
-
-
-def _run_seed_alone(
-    recipe: Recipe, prepared: Sequence[Path], out: Path, seed: int, until: Stage
-) -> dict[str, dict[str, float]]:
-    torch.set_num_threads(1)
-    return run_seed(recipe, prepared, out, seed, until)

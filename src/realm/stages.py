@@ -6,18 +6,20 @@ recipe and data is not trained again.
 
 from __future__ import annotations
 
+import concurrent.futures
+import multiprocessing
 import resource
 import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
 from realm.data.sessions import PreparedSession, PreparedSet
 from realm.data.windows import WindowSource
-from realm.evaluation.methods import new_student, new_teacher
+from realm.evaluation.methods import Experiment, new_student, new_teacher
 from realm.files import sha256_json
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
@@ -26,6 +28,7 @@ from realm.training.distill import distill, lookahead_bins
 from realm.training.loop import Report
 from realm.training.pretrain import pretrain
 
+Result = TypeVar("Result")
 STUDENT_PARTS = ("data", "signal", "labels", "pretrain", "distill")
 
 
@@ -97,6 +100,42 @@ class SeedRun:
         )  # fmt: skip
         self.clock.note("distill", result.wall_s, result.cpu_s)
         return student, result.cpu_s
+
+    def experiment(
+        self, teacher: Teacher, teacher_cpu_s: float, student: Student, student_cpu_s: float
+    ) -> Experiment:
+        """What the methods of this seed share."""
+        distill = self.recipe.distill
+        return Experiment(
+            self.sessions, self.source(distill.optimization.batch_size), self.labels,
+            teacher, teacher_cpu_s, student, student_cpu_s,
+            distill, self.recipe.baselines, self.seed, self.folder,
+            self.fingerprint("data", "signal", "labels", "distill"),
+        )  # fmt: skip
+
+
+def each_seed(
+    task: Callable[[int, Progress], Result], seeds: Sequence[int], jobs: int, progress: Progress
+) -> dict[int, Result]:
+    """Do `task(seed, progress)` for every seed, `jobs` of them side by side in processes.
+
+    In a process of its own a task is silent and uses one thread; it must then be picklable by
+    `multiprocessing`: a function of a module, or a `functools.partial` of one.
+    """
+    if jobs == 1 or len(seeds) == 1:
+        return {seed: task(seed, progress) for seed in seeds}
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        pending = {seed: pool.submit(_alone, task, seed) for seed in seeds}
+        for seed, future in pending.items():
+            future.result()
+            progress.say(f"seed {seed}: done")
+        return {seed: future.result() for seed, future in pending.items()}
+
+
+def _alone(task: Callable[[int, Progress], Result], seed: int) -> Result:
+    torch.set_num_threads(1)
+    return task(seed, silent())
 
 
 def label_budgets(recipe: Recipe, sessions: Sequence[PreparedSession]) -> dict[str, float]:

@@ -140,3 +140,15 @@ def test_mistakes_are_explained(prepared: PreparedSet, prepared_dir: Path) -> No
     with pytest.raises(ValueError, match="1 or more"):
         source(prepared, batch_size=0)
     assert WindowSource(prepared_dir, window_bins=50, batch_size=2, seed=0).windows_per_epoch > 0
+
+
+def test_labelled_windows_only(prepared: PreparedSet) -> None:
+    few = source(prepared, label_s={"simA_day0": 5.0}, labelled_only=True)
+    rate = 1000 / prepared["simA_day0"].bin_ms
+    for step in range(20):
+        for group in few.batch(step):
+            if group.session_id == "simA_day0":
+                assert int(group.start.max()) + few.window_bins <= 5.0 * rate + 1
+                assert bool(group.behavior_mask.all(1).any())
+    none = source(prepared, label_s={"simA_day0": 0.0}, labelled_only=True)
+    assert none.windows_per_epoch == 1 + 28 + 42

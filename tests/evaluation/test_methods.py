@@ -28,7 +28,12 @@ BASELINES = {
     "lstm": {"d_model": 16},
     "transformer_causal": {"d_model": 16, "layers": 1, "headdim": 8, "context_s": 0.5},
     "mamba_bidirectional": {"encoder": TINY, "learning_rate": 1e-3},
-}
+    "transformer_mae_probe": {
+        "d_model": 16, "layers": 1, "headdim": 8, "patch_channels": 3,
+        "optimization": {"steps": 4, "batch_size": 4, "warmup_steps": 1, "checkpoint_every": 2},
+    },
+}  # fmt: skip
+NOT_CAUSAL = ("mamba_bidirectional", "transformer_mae_probe")
 DISTILL = {
     "encoder": TINY,
     "augmentation": {"noise": 0.1},
@@ -66,7 +71,16 @@ def test_the_new_baselines_run_only_when_asked_for() -> None:
     assert BaselinesConfig().methods == ["ridge", "gru", "scratch", "teacher_probe"]
 
 
-@pytest.mark.parametrize("method", ["kalman", "lstm", "transformer_causal", "mamba_bidirectional"])
+def test_saying_one_thing_of_the_masked_transformers_training_leaves_the_rest() -> None:
+    section = {"transformer_mae_probe": {"optimization": {"steps": 7}}}
+    said = BaselinesConfig.model_validate(section).transformer_mae_probe.optimization
+    assert said == BaselinesConfig().transformer_mae_probe.optimization.model_copy(
+        update={"steps": 7}
+    )
+    assert said.batch_size == 16
+
+
+@pytest.mark.parametrize("method", ["kalman", "lstm", "transformer_causal", *NOT_CAUSAL])
 def test_a_baseline_is_trained_decoded_and_scored(
     method: str, sessions: list[PreparedSession], tmp_path: Path
 ) -> None:
@@ -75,7 +89,7 @@ def test_a_baseline_is_trained_decoded_and_scored(
         decoding = decode(session)
         assert decoding.behavior.shape == (session.n_bins, 2)
         assert np.isfinite(decoding.behavior).all()
-        assert decoding.causal == (method != "mamba_bidirectional")
+        assert decoding.causal == (method not in NOT_CAUSAL)
         assert decoding.parameters > 0
         assert decoding.us_per_bin > 0
         rows = score_session(method, session, decoding, 0, "all")
@@ -86,11 +100,15 @@ def test_a_baseline_is_trained_decoded_and_scored(
     assert trained == (set() if method == "kalman" else {method})
 
 
-def test_the_bidirectional_decoder_reads_each_split_by_itself(
-    sessions: list[PreparedSession], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("method", NOT_CAUSAL)
+def test_a_decoder_that_sees_the_future_reads_each_split_by_itself(
+    method: str,
+    sessions: list[PreparedSession],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     session = sessions[0]
-    decode = METHODS["mamba_bidirectional"](experiment(sessions, tmp_path))
+    decode = METHODS[method](experiment(sessions, tmp_path))
     before, test = decode(session).behavior, session.splits["test"][0]
     read = PreparedSession.features
 
@@ -105,12 +123,13 @@ def test_the_bidirectional_decoder_reads_each_split_by_itself(
     assert not np.array_equal(after[test:], before[test:])
 
 
+@pytest.mark.parametrize("method", NOT_CAUSAL)
 def test_training_a_baseline_leaves_the_others_weights_alone(
-    sessions: list[PreparedSession], tmp_path: Path
+    method: str, sessions: list[PreparedSession], tmp_path: Path
 ) -> None:
     shared = experiment(sessions, tmp_path)
     weights = [p.clone() for p in (*shared.teacher.parameters(), *shared.student.parameters())]
-    METHODS["mamba_bidirectional"](shared)
+    METHODS[method](shared)
     now = [*shared.teacher.parameters(), *shared.student.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(weights, now, strict=True))
 
@@ -124,3 +143,34 @@ def test_a_baseline_is_trained_again_only_when_its_own_settings_change() -> None
     for other in ("lstm", "scratch", "mamba_bidirectional"):
         assert changed.fingerprint_of(other) == shared.fingerprint_of(other)
     assert shared.fingerprint_of("lstm") != shared.fingerprint_of("gru")
+
+
+def test_the_masked_transformer_is_pretrained_once_whatever_the_labels(
+    sessions: list[PreparedSession], tmp_path: Path
+) -> None:
+    shared = experiment(sessions, tmp_path)
+    one = METHODS["transformer_mae_probe"](shared)(sessions[0])
+    checkpoint = tmp_path / "transformer_mae_probe" / "checkpoint.safetensors"
+    written = checkpoint.stat().st_mtime_ns
+    more = shared._replace(label_s={sessions[0].session_id: 40.0}, fingerprint="other")
+    two = METHODS["transformer_mae_probe"](more)(sessions[0])
+    assert checkpoint.stat().st_mtime_ns == written
+    assert two.train_cpu_s == pytest.approx(one.train_cpu_s, abs=1.0)
+    assert two.parameters == one.parameters
+    assert not np.array_equal(two.behavior, one.behavior)  # the probe had more labels
+    ours = shared.baselines.transformer_mae_probe.model_copy(update={"layers": 2})
+    changed = shared.baselines.model_copy(update={"transformer_mae_probe": ours})
+    with pytest.raises(ValueError, match="another configuration"):
+        METHODS["transformer_mae_probe"](shared._replace(baselines=changed))
+
+
+def test_parameters_of_the_masked_transformer_are_what_decodes_the_session(
+    sessions: list[PreparedSession], tmp_path: Path
+) -> None:
+    decode = METHODS["transformer_mae_probe"](experiment(sessions, tmp_path))
+    layer = 3 * 16 * 16 + 16 * 16 + 2 * 4 * 16 * 16 + 4 * 16 + 16 + 2 * 16
+    for session in sessions:
+        channels, bands = len(session.channel_names), len(session.band_names)
+        patches = 2  # of at most three channels, out of six and of four
+        embedding, probe = channels * bands * 16 + patches * 16, patches * 16 * 2 + 2
+        assert decode(session).parameters == layer + embedding + probe

@@ -87,11 +87,13 @@ def test_bad_files_are_named(tmp_path):
 def test_a_row_must_name_its_split_and_labels():
     with pytest.raises(ValueError, match="'validation' or 'test', arrived 'train'"):
         row(split="train")
-    with pytest.raises(ValueError, match="above 0, arrived 0"):
-        row(label_s=0.0)
+    with pytest.raises(ValueError, match="0 or more, arrived -1"):
+        row(label_s=-1.0)
 
 
 def test_methods_are_shown_baselines_first_and_teacher_last():
     rows = [row(method) for method in ("student", "teacher_probe", "mine", "gru", "ridge")]
     assert methods_of(rows) == ["ridge", "gru", "mine", "student", "teacher_probe"]
+    after = ["lstm", "transformer_mae_probe", "mamba_bidirectional", "teacher_probe"]
+    assert methods_of([row(method) for method in reversed(after)]) == after
     assert set(methods_of(run_rows())) == {"ridge", "gru", "scratch", "student", "teacher_probe"}

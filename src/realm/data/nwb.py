@@ -115,6 +115,11 @@ class Recording:
         return self._timeline.start_s
 
     @property
+    def sample_bits(self) -> int:
+        """Bits that one stored sample of one channel takes."""
+        return int(self._data.dtype.itemsize) * 8
+
+    @property
     def n_channels(self) -> int:
         """Number of channels."""
         return len(self.channel_names)

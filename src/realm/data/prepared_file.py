@@ -155,6 +155,7 @@ def _skeleton(
         "lfp_path": recording.lfp_path,
         "lfp_start_s": recording.start_s,
         "sampling_rate_hz": recording.sampling_rate_hz,
+        "sample_bits": recording.sample_bits,
         "channel_names": recording.channel_names,
         "regions": recording.regions,
         "behavior_names": behavior.names,

@@ -57,6 +57,8 @@ class WindowSource:
         seed: of the order and the jitter.
         label_s: label budgets in seconds by session id; a session not named keeps all labels.
             They apply to the training split only.
+        labelled_only: leave out the time after the last label, where nothing reads the signal
+            alone; at least one window stays.
 
     Raises:
         ValueError: no window fits, a session in `label_s` is unknown, or a size is not positive.
@@ -71,6 +73,7 @@ class WindowSource:
         batch_size: int,
         seed: int,
         label_s: Mapping[str, float] | None = None,
+        labelled_only: bool = False,
     ) -> None:
         found = PreparedSet.load(sessions) if isinstance(sessions, (str, Path)) else sessions
         self.sessions = {session.session_id: session for session in found}
@@ -84,6 +87,8 @@ class WindowSource:
         )  # fmt: skip
         self._spans = {name: _span(s, split, window_bins) for name, s in self.sessions.items()}
         self._labels = _labels(self.sessions, split, label_s or {})
+        if labelled_only:
+            self._spans = {name: self._until_last_label(name) for name in self.sessions}
         self._arrays = self._load() if self._bytes() <= IN_MEMORY_BYTES else {}
         self._order = lru_cache(maxsize=2)(self._draw_epoch)
 
@@ -116,6 +121,12 @@ class WindowSource:
             name, start = self._order(epoch)[position]
             groups[name].append((index, start))
         return [self._windows(name, rows) for name, rows in groups.items() if rows]
+
+    def _until_last_label(self, name: str) -> tuple[int, int]:
+        start, stop = self._spans[name]
+        known = self.sessions[name].behavior(start, stop)[1] & self._labels[name][start:stop]
+        last = int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0
+        return start, start + max(self.window_bins, last)
 
     def _draw_epoch(self, epoch: int) -> list[tuple[str, int]]:
         """(session, first bin) of every window of one epoch."""

@@ -54,9 +54,9 @@ class ResultRow:
                 f"expected split 'validation' or 'test', arrived {self.split!r}; "
                 "name the part of the session that was scored"
             )
-        if self.label_s != "all" and not self.label_s > 0:
+        if self.label_s != "all" and not self.label_s >= 0:
             raise ValueError(
-                f"expected label_s 'all' or seconds above 0, arrived {self.label_s!r}; "
+                f"expected label_s 'all' or seconds of 0 or more, arrived {self.label_s!r}; "
                 "give the length of the labels that were used"
             )
 
@@ -76,9 +76,13 @@ def write_results(rows: Iterable[ResultRow], path: Path | str) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([_cell(getattr(row, column)) for column in COLUMNS])
+    writer.writerows(row_to_cells(row) for row in rows)
     write_text(path, text.getvalue())
+
+
+def row_to_cells(row: ResultRow) -> list[str]:
+    """The cells of a row in the order of `COLUMNS`."""
+    return [_cell(getattr(row, column)) for column in COLUMNS]
 
 
 def read_results(path: Path | str) -> list[ResultRow]:
@@ -98,14 +102,15 @@ def read_results(path: Path | str) -> list[ResultRow]:
             f"{path}: expected the columns {', '.join(COLUMNS)}; found "
             f"{', '.join(header) or 'an empty file'}; give a results.csv of this package"
         )
-    return [_row(cells, path, number) for number, cells in enumerate(lines[1:], start=2)]
+    return [row_from_cells(cells, path, number) for number, cells in enumerate(lines[1:], start=2)]
 
 
 def methods_of(rows: Sequence[ResultRow]) -> list[str]:
     """The methods in the order of a table: causal baselines, ours, then what sees the future."""
     known = ("ridge", "kalman", "gru", "lstm", "transformer_causal", "scratch", "student")
     present = list(dict.fromkeys(row.method for row in rows))
-    last = [method for method in ("mamba_bidirectional",) if method in present]
+    ahead = ("transformer_mae_probe", "mamba_bidirectional")
+    last = [method for method in ahead if method in present]
     last += [method for method in present if method.startswith("teacher")]
     others = [method for method in present if method not in known and method not in last]
     first = [method for method in known[:-1] if method in present]
@@ -118,7 +123,12 @@ def _cell(value: str | float) -> str:
     return str(value)
 
 
-def _row(cells: list[str], path: Path, number: int) -> ResultRow:
+def row_from_cells(cells: list[str], path: Path, number: int) -> ResultRow:
+    """The row that `row_to_cells` wrote; `path` and line `number` are named if it cannot be read.
+
+    Raises:
+        ValueError: a cell is missing or cannot be read.
+    """
     try:
         values = dict(zip(COLUMNS, cells, strict=True))
         return ResultRow(**{name: _value(name, cell) for name, cell in values.items()})  # type: ignore[arg-type]

@@ -27,10 +27,11 @@ _COLOURS = {
     "transformer_causal": "#CC79A7",
     "scratch": "#E69F00",
     "student": "#D55E00",
+    "transformer_mae_probe": "#9E1B32",
     "mamba_bidirectional": "#7A8B00",
     "teacher_probe": "#0072B2",
 }
-_SPARE = ("#444444", "#9E1B32", "#005F56", "#5C6BC0")
+_SPARE = ("#444444", "#005F56", "#5C6BC0")
 _MARKERS = {
     "ridge": "s",
     "kalman": "P",
@@ -39,10 +40,11 @@ _MARKERS = {
     "transformer_causal": "X",
     "scratch": "D",
     "student": "o",
+    "transformer_mae_probe": "d",
     "mamba_bidirectional": ">",
     "teacher_probe": "v",
 }
-_SPARE_MARKERS = ("p", "h", "d", "*")
+_SPARE_MARKERS = ("p", "h", "*")
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",

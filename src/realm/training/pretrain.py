@@ -151,15 +151,31 @@ def behavior_scales(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Mean and standard deviation of each session's labelled training behavior, (dims,) each.
 
-    `label_s` holds the label budgets, in seconds, of the sessions that have one.
+    `label_s` holds the label budgets, in seconds, of the sessions that have one. A session
+    without a single label takes the averages of its subject's labelled sessions, and 0 and 1 if
+    there are none.
     """
+    own = {s.session_id: _labelled_scale(s, label_s.get(s.session_id)) for s in sessions}
     scales = {}
     for session in sessions:
-        known = session.training_labels(label_s.get(session.session_id))  # (bins,)
-        values, _ = session.behavior(*session.splits["train"])  # (bins, dims)
-        labelled = torch.from_numpy(values[known]).double()
-        dims = labelled.shape[1]
-        mean = labelled.mean(0) if len(labelled) else torch.zeros(dims)
-        spread = labelled.std(0) if len(labelled) > 1 else torch.ones(dims)
-        scales[session.session_id] = (mean.float(), torch.where(spread > 0, spread, 1.0).float())
+        dims = len(session.behavior_names)
+        related = [own[s.session_id] for s in sessions if s.subject == session.subject]
+        known = [scale for scale in related if scale is not None]
+        neutral = torch.zeros(dims), torch.ones(dims)
+        borrowed = [torch.stack(side).mean(0) for side in zip(*known, strict=True)] or neutral
+        mean, spread = own[session.session_id] or borrowed
+        scales[session.session_id] = (mean, spread)
     return scales
+
+
+def _labelled_scale(
+    session: PreparedSession, label_s: float | None
+) -> tuple[Tensor, Tensor] | None:
+    """Mean and standard deviation of the labelled behavior, None if there is none."""
+    known = session.training_labels(label_s)  # (bins,)
+    values, _ = session.behavior(*session.splits["train"])  # (bins, dims)
+    labelled = torch.from_numpy(values[known]).double()
+    if not len(labelled):
+        return None
+    spread = labelled.std(0) if len(labelled) > 1 else torch.ones(labelled.shape[1])
+    return labelled.mean(0).float(), torch.where(spread > 0, spread, 1.0).float()

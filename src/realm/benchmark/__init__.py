@@ -1,0 +1,1 @@
+"""Every table and claim of the accuracy benchmark, from recordings, by command."""

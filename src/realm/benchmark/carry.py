@@ -1,0 +1,131 @@
+"""Carry the trained decoders of one seed over to sessions they have not seen.
+
+Every decoder meets a new session three ways: as it is, with the map that the subject's sessions
+share and a behavior scale that is theirs; calibrated with its adapter and head alone; and with
+everything. Ridge, which knows no other session, is fitted to the same labels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from realm.benchmark.rows import BenchmarkRow, of_part, read_rows, write_rows
+from realm.calibration import add_session, calibrate_student
+from realm.data.sessions import PreparedSession
+from realm.evaluation.config import BaselineName
+from realm.evaluation.methods import METHODS as ALL_METHODS
+from realm.evaluation.methods import Decode, StudentDecoder
+from realm.evaluation.protocol import score_session
+from realm.evaluation.results import LabelBudget
+from realm.files import read_json, sha256_json, write_json
+from realm.recipe import Recipe
+from realm.stages import STUDENT_PARTS, Progress, SeedRun, fingerprint
+from realm.training.pretrain import behavior_scales
+
+METHODS: tuple[BaselineName, ...] = ("gru", "scratch")  # beside the student
+NO_LABELS, OWN_LABELS = "no labels", "own labels"
+Mode = Literal["adapter_and_head", "everything"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+def carry_over_seed(
+    recipe: Recipe, training: Sequence[Path], new: Sequence[Path], out: Path, seed: int,
+    progress: Progress,
+) -> list[BenchmarkRow]:  # fmt: skip
+    """The rows of all new sessions for one seed of the run in `out`; found if they are there."""
+    job = SeedRun(recipe, training, out / f"seed{seed}", seed, progress)
+    sessions = [PreparedSession.load(path) for path in new]
+    done, found = job.folder / "carried.json", job.folder / "carried.csv"
+    facts = {"new": [fingerprint(session) for session in sessions]}
+    wanted = job.fingerprint(*STUDENT_PARTS, "calibrate", "baselines", "benchmark")
+    wanted = sha256_json(facts | {"run": wanted})
+    if done.exists() and read_json(done)["fingerprint"] == wanted:
+        return read_rows(found)
+    carrier = _Carrier(job)
+    rows = [row for session in sessions for row in carrier.rows(session)]
+    write_rows(rows, found)
+    write_json(done, {"fingerprint": wanted})
+    return rows
+
+
+class _Carrier:
+    """The decoders of one seed, to be carried over to sessions they have not seen."""
+
+    def __init__(self, job: SeedRun) -> None:
+        self.job = job
+        teacher, teacher_cpu_s = job.teacher()
+        student, student_cpu_s = job.student(teacher)
+        self.experiment = job.experiment(teacher, teacher_cpu_s, student, student_cpu_s)
+        self.budgets: tuple[LabelBudget, ...] = (*job.recipe.benchmark.label_s, "all")
+        self.trained = {method: self._trained(method) for method in (*METHODS, "student")}
+
+    def rows(self, session: PreparedSession) -> list[BenchmarkRow]:
+        """Every decoder, every variant, every budget, on one new session."""
+        rows = []
+        for label_s in self.budgets:
+            decode = self._ridge(session, label_s)
+            rows += self._score("ridge", OWN_LABELS, session, decode, label_s)
+        for method, trained in self.trained.items():
+            decode = self._as_it_is(trained, session)
+            rows += self._score(method, NO_LABELS, session, decode, 0.0)
+            for mode in MODES:
+                for label_s in self.budgets:
+                    decode = self._calibrated(method, session, mode, label_s)
+                    rows += self._score(method, variant_of(mode), session, decode, label_s)
+        return rows
+
+    def _trained(self, method: str) -> StudentDecoder:
+        decode = ALL_METHODS[method](self.experiment)
+        assert isinstance(decode, StudentDecoder), method
+        return decode
+
+    def _score(
+        self, method: str, variant: str, session: PreparedSession, decode: Decode,
+        label_s: LabelBudget,
+    ) -> list[BenchmarkRow]:  # fmt: skip
+        rows = score_session(method, session, decode(session), self.job.seed, label_s)
+        return of_part("transfer", variant, rows)
+
+    def _ridge(self, session: PreparedSession, label_s: LabelBudget) -> Decode:
+        budget = {} if label_s == "all" else {session.session_id: float(label_s)}
+        return ALL_METHODS["ridge"](self.experiment._replace(label_s=budget))
+
+    def _as_it_is(self, trained: StudentDecoder, session: PreparedSession) -> StudentDecoder:
+        """Nothing of the new session is used but its signal, for the features' statistics."""
+        student = copy.deepcopy(trained.student)
+        scales = behavior_scales([*self.job.sessions, session], {session.session_id: 0.0})
+        add_session(student, session, scales[session.session_id])
+        return StudentDecoder(student, 0.0, trained.config)
+
+    def _calibrated(
+        self, method: str, session: PreparedSession, mode: Mode, label_s: LabelBudget
+    ) -> StudentDecoder:
+        """The decoder trained on; its CPU seconds are those of the calibration."""
+        name = f"{method}-{label_s if label_s == 'all' else f'{label_s:g}s'}-{mode}"
+        title = f"seed {self.job.seed} {session.session_id} {name}"
+        self.job.progress.say(title)
+        calibrate = self.job.recipe.calibrate.model_copy(update={"train": mode})
+        recipe = self.job.recipe.model_copy(update={"calibrate": calibrate})
+        trained = self.trained[method]
+        student = copy.deepcopy(trained.student)
+        result = calibrate_student(
+            student, session, recipe, trained.config,
+            self.job.folder / "calibrated" / session.session_id / name,
+            label_s=None if label_s == "all" else float(label_s), seed=self.job.seed,
+            fingerprint=self._fingerprint(method, session, recipe),
+            report=self.job.progress.training(title, calibrate.optimization.steps),
+        )  # fmt: skip
+        return StudentDecoder(student, result.cpu_s, trained.config)
+
+    def _fingerprint(self, method: str, session: PreparedSession, recipe: Recipe) -> str:
+        trained = self.job.fingerprint(*STUDENT_PARTS) + self.experiment.fingerprint_of(method)
+        facts = {"trained": trained, "calibrate": recipe.fingerprint("calibrate")}
+        return sha256_json(facts | {"session": fingerprint(session)})
+
+
+def variant_of(mode: Mode) -> str:
+    """What a calibration trained, for people."""
+    return mode.replace("_", " ")

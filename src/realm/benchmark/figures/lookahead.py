@@ -1,0 +1,45 @@
+"""R² of the student for a little more latency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from realm.benchmark.cost import CostRow
+from realm.benchmark.curves import latency_ms, lookahead_curve, point
+from realm.benchmark.figures.lines import draw_curve
+from realm.benchmark.part import Benchmark
+from realm.benchmark.rows import BenchmarkRow, select
+from realm.evaluation.results import methods_of
+from realm.evaluation.style import colour, figure_file, quiet_grid
+from realm.evaluation.tables import number
+
+
+def lookahead_figure(
+    bench: Benchmark, rows: Sequence[BenchmarkRow], costs: Sequence[CostRow], path: Path
+) -> None:
+    """Students by total latency; dashed, what methods reach that see the whole future."""
+    curve, base = lookahead_curve(rows), latency_ms(bench)
+    with figure_file(path, 6.4, 4.0) as fig:
+        ax = fig.subplots()
+        points = [point(found, "student") for found in curve.values()]
+        draw_curve(ax, [base + wait for wait in curve], points, "student")
+        for place, (wait, at) in enumerate(zip(curve, points, strict=True)):
+            below = place % 2 == 1  # neighbours may be close
+            ax.annotate(
+                f"+{wait:g} ms\n{number(at.mean)}", (base + wait, at.mean), (0, -9 if below else 9),
+                textcoords="offset points", ha="center", va="top" if below else "bottom",
+                fontsize=8.5, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+            )  # fmt: skip
+        main = select(rows, "main")
+        for method in methods_of([row for row in main if not row.causal]):
+            height = point(main, method).mean
+            ax.axhline(height, color=colour(method), linestyle="--", linewidth=1.2)
+            ax.annotate(
+                method, (1.0, height), (4, 0), xycoords=("axes fraction", "data"),
+                textcoords="offset points", va="center", fontsize=8.5, color=colour(method),
+            )  # fmt: skip
+        ax.margins(x=0.12, y=0.2)
+        ax.set_xlabel(f"latency, ms: signal chain and bin {number(base, digits=0)}, plus lookahead")
+        ax.set_ylabel("R² on test time")
+        quiet_grid(ax)

@@ -1,0 +1,33 @@
+"""The parts of the benchmark, in the order in which they are done."""
+
+from __future__ import annotations
+
+from realm.benchmark import labels, lookahead, main, spikes, transfer
+from realm.benchmark.part import Part
+
+PARTS: dict[str, Part] = {
+    "main": main.PART,
+    "lookahead": lookahead.PART,
+    "labels": labels.PART,
+    "transfer": transfer.PART,
+    "spikes": spikes.PART,
+}
+COST = "cost"  # trains nothing: it is in every report, once the main run is there
+NAMES = (*PARTS, COST)
+
+
+def with_needed(names: list[str]) -> list[str]:
+    """These parts and those they need, in order.
+
+    Raises:
+        ValueError: there is no such part.
+    """
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        raise ValueError(
+            f"--only {unknown[0]}: expected a part of the benchmark ({', '.join(NAMES)}); "
+            "correct the name"
+        )
+    needs = [("main",) if name == COST else PARTS[name].needs for name in names]
+    needed = set(names).union(*needs)
+    return [name for name in PARTS if name in needed]

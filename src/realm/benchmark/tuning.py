@@ -1,0 +1,188 @@
+"""`realm tune`: every method gets the same number of trials, judged on validation time alone.
+
+The behavior of test time is hidden from everything here, so no score of it can be computed. What a
+trial found is written as soon as it is there; a tuning that was stopped goes on where it was.
+
+    prepared/                   one file per session, shared by all trials
+    teachers/<settings>/        the teachers of teacher_probe; the student's is the recipe's own
+    gru/trial0/gru/             metrics.jsonl, checkpoint.safetensors
+    gru/trial0/trial.json       its settings, R² on validation time, CPU seconds
+    tuning.csv, tuning.md       all trials; the best settings as lines of a recipe
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import math
+import multiprocessing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realm.benchmark.search_space import SPACES, Settings, draw_trials, with_settings
+from realm.benchmark.tuning_table import TrialResult, read_tuning, write_tuning
+from realm.data.sessions import PreparedSession
+from realm.evaluation.methods import METHODS, Decode
+from realm.evaluation.metrics import mean_defined, mean_r2
+from realm.files import make_folder, read_json, sha256_json, write_json
+from realm.nn.teacher import Teacher
+from realm.recipe import Recipe
+from realm.run import prepare
+from realm.stages import Progress, SeedRun, silent
+
+FITTED_TO_SESSIONS = ("ridge", "kalman")  # their CPU time is a sum over sessions
+UNTRAINED: Any = None  # in the place of a teacher or student that a method must not look at
+
+
+class Trial(NamedTuple):
+    """One training to judge; a process of its own can do it."""
+
+    recipe: Recipe  # the trial's settings in it
+    prepared: Sequence[Path]
+    out: Path  # of the whole tuning
+    method: str
+    trial: int
+    settings: Settings
+    seed: int
+    own_recipe: Recipe  # as it was given: a student's teacher is trained with it
+
+    @property
+    def folder(self) -> Path:
+        """Where it leaves its files."""
+        return self.out / self.method / f"trial{self.trial}"
+
+
+class WithoutTestBehavior(PreparedSession):
+    """A prepared session whose behavior is unknown in test time."""
+
+    def behavior(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """As of any session, with nothing known from the first bin of test time on."""
+        values, mask = super().behavior(start, stop)
+        seen = np.arange(start, stop) < self.splits["test"][0]
+        return np.where(seen[:, None], values, np.float32(0)), mask & seen
+
+
+def tune(
+    recipe: Recipe, data: Path | str, out: Path | str, methods: Sequence[str], *,
+    trials: int = 6, seed: int = 0, jobs: int = 1, progress: Progress | None = None,
+) -> list[TrialResult]:  # fmt: skip
+    """Do `trials` trials of each method; returns them, in the order of `methods`.
+
+    Rows of `tuning.csv` that belong to other methods are kept.
+
+    Raises:
+        ValueError: a method has nothing to tune, or the folder belongs to another recipe.
+    """
+    progress, out = progress or silent(), make_folder(out)
+    drawn = {method: draw_trials(recipe, method, trials, seed) for method in methods}
+    prepared = prepare(recipe, data, out, jobs)
+    pending = [
+        Trial(with_settings(recipe, settings), prepared, out, method, k, settings, seed, recipe)
+        for method in drawn
+        for k, settings in enumerate(drawn[method])
+    ]
+    with_teacher = [trial for trial in pending if trial.method == "student"]
+    alone = [trial for trial in pending if trial.method != "student"]
+    results = _do(alone, jobs, progress)
+    if with_teacher:
+        first = with_teacher[0]  # once, before students are trained side by side
+        _teacher(recipe, first, progress)
+        results += _do(with_teacher, jobs, progress)
+    results.sort(key=lambda result: list(drawn).index(result.method))
+    earlier = [row for row in read_tuning(out / "tuning.csv") if row.method not in drawn]
+    write_tuning(out, sorted(earlier + results, key=lambda row: list(SPACES).index(row.method)))
+    return results
+
+
+def _do(trials: Sequence[Trial], jobs: int, progress: Progress) -> list[TrialResult]:
+    if jobs == 1:
+        return [_one_trial(trial, progress) for trial in trials]
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        results = []
+        for result in pool.map(_one_trial_alone, trials):
+            progress.say(_line(result))
+            results.append(result)
+        return results
+
+
+def _one_trial_alone(trial: Trial) -> TrialResult:
+    torch.set_num_threads(1)
+    return _one_trial(trial, silent())
+
+
+def _one_trial(trial: Trial, progress: Progress) -> TrialResult:
+    """Train, decode, score on validation time; or read what an earlier call found."""
+    job = _job(trial.recipe, trial, trial.folder, progress)
+    done, fingerprint = trial.folder / "trial.json", _fingerprint(job, trial.method)
+    if done.exists() and (found := read_json(done))["fingerprint"] == fingerprint:
+        return _result(trial, found["validation_r2"], found["cpu_s"])
+    decode = _trained(job, trial, progress)
+    scores, seconds = [], []
+    for session in job.sessions:
+        decoding = decode(session)
+        span = slice(*session.splits["validation"])
+        behavior, known = session.behavior(*session.splits["validation"])
+        scores.append(mean_r2(behavior, decoding.behavior[span], known))
+        seconds.append(decoding.train_cpu_s)
+    cpu_s = sum(seconds) if trial.method in FITTED_TO_SESSIONS else max(seconds)
+    mean = mean_defined(scores)
+    result = _result(trial, None if math.isnan(mean) else mean, round(cpu_s, 3))
+    facts = {"settings": trial.settings, "cpu_s": result.cpu_s, "fingerprint": fingerprint}
+    write_json(done, {"validation_r2": None if math.isnan(mean) else mean, **facts})
+    progress.say(_line(result))
+    return result
+
+
+def _trained(job: SeedRun, trial: Trial, progress: Progress) -> Decode:
+    """The method, trained; a teacher and a student only where the method is about them."""
+    teacher, teacher_cpu_s, student, student_cpu_s = UNTRAINED, 0.0, UNTRAINED, 0.0
+    if trial.method == "teacher_probe":
+        teacher, teacher_cpu_s = _teacher(trial.recipe, trial, progress)
+    if trial.method == "student":
+        teacher, teacher_cpu_s = _teacher(trial.own_recipe, trial, progress)
+        student, student_cpu_s = job.student(teacher)
+    own = getattr(job.recipe.baselines, trial.method, None)
+    optimization = getattr(own, "optimization", job.recipe.distill.optimization)
+    report = progress.training(f"{trial.method} trial {trial.trial}", optimization.steps)
+    experiment = job.experiment(teacher, teacher_cpu_s, student, student_cpu_s)
+    return METHODS[trial.method](experiment._replace(report=report))
+
+
+def _teacher(recipe: Recipe, trial: Trial, progress: Progress) -> tuple[Teacher, float]:
+    """The teacher of a recipe, trained once however many trials ask for it."""
+    job = _job(recipe, trial, trial.folder, progress)
+    settings = job.fingerprint("data", "signal", "labels", "pretrain")
+    job.folder = trial.out / "teachers" / settings[:12]
+    return job.teacher()
+
+
+def _job(recipe: Recipe, trial: Trial, folder: Path, progress: Progress) -> SeedRun:
+    job = SeedRun(recipe, trial.prepared, folder, trial.seed, progress)
+    job.sessions = [WithoutTestBehavior.load(session.path) for session in job.sessions]
+    return job
+
+
+def _fingerprint(job: SeedRun, method: str) -> str:
+    """What the outcome of a trial depends on; other methods' settings are not part of it."""
+    part = {"student": ("pretrain", "distill"), "teacher_probe": ("pretrain",)}
+    own = getattr(job.recipe.baselines, method, None)
+    settings = None if own is None else own.model_dump(mode="json")
+    shared = job.fingerprint("data", "signal", "labels", *part.get(method, ("distill",)))
+    return sha256_json({"shared": shared, "method": method, "settings": settings})
+
+
+def _result(trial: Trial, r2: float | None, cpu_s: float) -> TrialResult:
+    score = float("nan") if r2 is None else r2
+    return TrialResult(trial.method, trial.trial, trial.settings, score, cpu_s)
+
+
+def _line(result: TrialResult) -> str:
+    return (
+        f"{result.method} trial {result.trial}: R² on validation {result.validation_r2:.3f}, "
+        f"{result.cpu_s:.0f} CPU s"
+    )

@@ -1,0 +1,121 @@
+"""What a tuning found, as a table for machines, a page for people and lines for a recipe."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from realm.benchmark.search_space import Settings, override_lines
+from realm.evaluation.tables import ResultTable, number
+from realm.files import write_text
+
+
+class TrialResult(NamedTuple):
+    """One trial: its settings by key of the recipe, mean R² of the sessions on validation time.
+
+    The R² is NaN where it is undefined. `cpu_s` is what the training took; of a student, without
+    its teacher, which all trials share.
+    """
+
+    method: str
+    trial: int
+    settings: Settings
+    validation_r2: float
+    cpu_s: float
+
+
+def best(results: Sequence[TrialResult]) -> TrialResult:
+    """The trial with the highest R²; the earliest where none is higher."""
+    return max(results, key=lambda r: -math.inf if math.isnan(r.validation_r2) else r.validation_r2)
+
+
+def by_method(results: Sequence[TrialResult]) -> dict[str, list[TrialResult]]:
+    """The trials of every method, methods in the order they come in."""
+    methods = dict.fromkeys(result.method for result in results)
+    return {name: [result for result in results if result.method == name] for name in methods}
+
+
+def summary_table(results: Sequence[TrialResult]) -> ResultTable:
+    """Per method: trials, R² of the recipe's settings and of the best trial, CPU seconds of all."""
+    lines = []
+    for method, trials in by_method(results).items():
+        chosen = best(trials)
+        spent = number(sum(trial.cpu_s for trial in trials), digits=1)
+        first, most = number(trials[0].validation_r2), number(chosen.validation_r2)
+        lines.append((method, str(len(trials)), first, most, str(chosen.trial), spent))
+    columns = ("Method", "Trials", "R², recipe", "R², best", "Best trial", "All trials, CPU s")
+    return ResultTable("Tuning on validation time", columns, tuple(lines))
+
+
+def best_settings(results: Sequence[TrialResult]) -> str:
+    """For each method the best trial's settings as `--set` options, as a shell takes them."""
+    lines = []
+    for method, trials in by_method(results).items():
+        chosen, spent = best(trials), sum(trial.cpu_s for trial in trials)
+        lines.append(
+            f"# {method}: trial {chosen.trial}, R² on validation {number(chosen.validation_r2)}; "
+            f"{spent:.1f} CPU s in {len(trials)} trials"
+        )
+        own = ["# as the recipe has it"] if chosen.trial == 0 else []
+        lines += own or [f"--set '{line}'" for line in override_lines(chosen.settings)]
+    return "\n".join(lines) + "\n"
+
+
+def write_tuning(out: Path, results: Sequence[TrialResult]) -> None:
+    """Write `tuning.csv` and `tuning.md`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(TrialResult._fields)
+    for row in results:
+        r2 = "" if math.isnan(row.validation_r2) else f"{row.validation_r2:.6g}"
+        settings = json.dumps(row.settings)
+        writer.writerow([row.method, row.trial, settings, r2, f"{row.cpu_s:.3f}"])
+    write_text(out / "tuning.csv", text.getvalue())
+    write_text(out / "tuning.md", _page(results))
+
+
+def read_tuning(path: Path) -> list[TrialResult]:
+    """Read `tuning.csv`; nothing where there is none.
+
+    Raises:
+        ValueError: it is no such table.
+    """
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        lines = list(csv.DictReader(stream))
+    try:
+        return [
+            TrialResult(
+                line["method"], int(line["trial"]), json.loads(line["settings"]),
+                float(line["validation_r2"] or "nan"), float(line["cpu_s"]),
+            )
+            for line in lines
+        ]  # fmt: skip
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path}: expected the columns {', '.join(TrialResult._fields)} and numbers in them, "
+            f"but {error}; delete the file, finished trials are kept in their folders"
+        ) from error
+
+
+def _page(results: Sequence[TrialResult]) -> str:
+    trials = [
+        (r.method, str(r.trial), ", ".join(override_lines(r.settings)), number(r.validation_r2),
+         number(r.cpu_s, digits=1))
+        for r in results
+    ]  # fmt: skip
+    columns = ("Method", "Trial", "Settings", "R²", "CPU s")
+    table = ResultTable("Trials", columns, tuple(trials), text_columns=3)
+    return (
+        "# Tuning\n\nMean R² of the sessions on validation time; test time was not looked at. "
+        "Trial 0 is the recipe as it was. The CPU seconds of the student are without its "
+        "teacher's, which all of its trials share.\n\n"
+        f"{summary_table(results).markdown()}\n## Best settings\n\n```text\n"
+        f"{best_settings(results)}```\n\n## Trials\n\n{table.markdown()}"
+    )
