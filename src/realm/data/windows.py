@@ -85,8 +85,9 @@ class WindowSource:
         self.split, self.window_bins, self.batch_size, self.seed = (
             split, window_bins, batch_size, seed,
         )  # fmt: skip
+        self.label_s = dict(label_s or {})
         self._spans = {name: _span(s, split, window_bins) for name, s in self.sessions.items()}
-        self._labels = _labels(self.sessions, split, label_s or {})
+        self._labels = _labels(self.sessions, split, self.label_s)
         if labelled_only:
             self._spans = {name: self._until_last_label(name) for name in self.sessions}
         self._arrays = self._load() if self._bytes() <= IN_MEMORY_BYTES else {}

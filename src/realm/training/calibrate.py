@@ -35,13 +35,14 @@ def calibrate(
 
     The session must already be known to the student (`Student.add_session`) and its behavior
     scale set. `distilled` is the recipe the student was trained with; its augmentation and
-    lookahead are kept.
+    lookahead are kept. The head, which all sessions share, is not refitted to this one alone.
     """
     if config.train == "adapter_and_head":
         student.requires_grad_(False)
         for parameter in student.session_parameters(session.session_id):
             parameter.requires_grad_(True)
-    task = distilled.model_copy(update={"optimization": config.optimization})
+    changes = {"optimization": config.optimization, "refit_readout": False}
+    task = distilled.model_copy(update=changes)
     try:
         return distill(
             student, None, source, [session], task, folder,

@@ -68,6 +68,7 @@ class DistillConfig(Strict):
     optimization: OptimizationConfig = OptimizationConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     lookahead_ms: float = Field(0.0, ge=0)  # future the output may wait for, whole bins
+    refit_readout: bool = True  # solve the head once more on the continuous training stream
 
 
 class CalibrateConfig(Strict):

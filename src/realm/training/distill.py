@@ -8,6 +8,7 @@ trained from scratch, and with another causal encoder in it, a baseline.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from realm.training.config import DistillConfig
 from realm.training.decode import decode_stream
 from realm.training.latents import TeacherLatents
 from realm.training.loop import Report, Term, TrainingResult, train
+from realm.training.readout import refit_readout
 from realm.training.validation import require_validation_labels, validation_score
 
 WARM_UP_S = 10.0  # the stream starts this long before the validation span
@@ -114,14 +116,29 @@ def distill(
 ) -> TrainingResult:
     """Train the student in place, with a frozen teacher or, with None, from scratch.
 
-    `sessions` are those whose validation span decides when to stop. See
-    `realm.training.loop.train` for the files written and the errors raised.
+    `sessions` are those whose validation span decides when to stop. At the end the head is
+    refitted to the continuous stream (`realm.training.readout`), unless the recipe says no; the
+    checkpoint holds the weights before that. See `realm.training.loop.train` for the files
+    written and the errors raised.
     """
     objective = DistillObjective(student, teacher, config, seed, sessions)
-    return train(
+    result = train(
         objective, source, config.optimization, folder,
         fingerprint=fingerprint, accelerator=accelerator, report=report,
     )  # fmt: skip
+    if not config.refit_readout:
+        return result
+    cpu_start, wall_start = time.process_time(), time.perf_counter()
+    best_score = refit_readout(
+        student, sessions,
+        lambda session: session.training_labels(source.label_s.get(session.session_id)),
+        objective.lookahead, lambda: objective.validate()["score"],
+    )  # fmt: skip
+    return result._replace(
+        best_score=best_score,
+        cpu_s=result.cpu_s + time.process_time() - cpu_start,
+        wall_s=result.wall_s + time.perf_counter() - wall_start,
+    )
 
 
 def lookahead_bins(lookahead_ms: float, bin_ms: float) -> int:
