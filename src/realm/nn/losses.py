@@ -72,8 +72,12 @@ class AlignmentHead(nn.Module):
         return torch.div(teacher_latent.detach() - self.teacher_mean, self.teacher_std)
 
 
-def alignment(student: Tensor, teacher: Tensor, kind: AlignmentKind) -> tuple[Tensor, Tensor]:
+def alignment(
+    student: Tensor, teacher: Tensor, kind: AlignmentKind, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Distance of a student's latents to the teacher's, both (batch, time, d) from `AlignmentHead`.
+
+    `weights` (batch, time) multiply the distance of each bin, by default 1; the count stays.
 
     - "mse": squared error; the count is bins times d.
     - "cosine": one minus the cosine in each bin; the count is bins.
@@ -83,13 +87,14 @@ def alignment(student: Tensor, teacher: Tensor, kind: AlignmentKind) -> tuple[Te
     """
     n_bins = student.shape[0] * student.shape[1]
     if kind == "mse":
-        total, count = (student - teacher).square().sum(), student.numel()
+        distance, count = (student - teacher).square().sum(-1), student.numel()
     elif kind == "cosine":
-        total, count = (1 - F.cosine_similarity(student, teacher, dim=-1)).sum(), n_bins
+        distance, count = 1 - F.cosine_similarity(student, teacher, dim=-1), n_bins
     elif kind == "similarity":
-        total, count = (_similarity(student) - _similarity(teacher)).square().sum(), n_bins
+        distance, count = (_similarity(student) - _similarity(teacher)).square().sum(-1), n_bins
     else:
         raise ValueError(f'expected alignment "mse", "cosine" or "similarity", got {kind!r}')
+    total = (distance if weights is None else distance * weights).sum()  # (batch, time)
     return total, torch.tensor(count, device=total.device)
 
 

@@ -54,10 +54,20 @@ class PretrainConfig(Strict):
 
 
 class AlignmentConfig(Strict):
-    """How the student's latents are held to the teacher's; weight 0 is training from scratch."""
+    """How the student's latents are held to the teacher's; without weight, training from scratch.
+
+    Where behavior is known the labels teach, and the teacher may say less than elsewhere.
+    """
 
     kind: AlignmentKind = "mse"
     weight: float = Field(1.0, ge=0)
+    weight_unlabelled: float | None = Field(None, ge=0)  # in bins without label; None: `weight`
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """The weight of a bin without and of a bin with a label."""
+        unlabelled = self.weight if self.weight_unlabelled is None else self.weight_unlabelled
+        return unlabelled, self.weight
 
 
 class DistillConfig(Strict):

@@ -57,7 +57,7 @@ class DistillObjective:
         seed: int,
         sessions: Sequence[PreparedSession],
     ) -> None:
-        self.teacher = teacher if config.alignment.weight > 0 else None
+        self.teacher = teacher if max(config.alignment.weights) > 0 else None
         self.module = DistillModule(student, self.teacher)
         self.latents: TeacherLatents | None = None
         self.config, self.seed, self.sessions = config, seed, sessions
@@ -86,8 +86,9 @@ class DistillObjective:
         if self.latents is not None and self.module.projection is not None:
             guess = self.module.projection(output.latent[:, late:])
             wanted = self.module.projection.target(self.latents.of(windows)[:, :early])
-            aligned = alignment(guess, wanted, self.config.alignment.kind)
-            terms.append(Term("alignment", self.config.alignment.weight, *aligned))
+            weights = guess.new_tensor(self.config.alignment.weights)[known[:, :early].long()]
+            aligned = alignment(guess, wanted, self.config.alignment.kind, weights)
+            terms.append(Term("alignment", 1.0, *aligned))
         return terms
 
     def validate(self) -> dict[str, float]:
