@@ -51,6 +51,16 @@ class TestAlignment:
         for all_at_once, *halves in zip(whole, *parts, strict=True):
             torch.testing.assert_close(all_at_once, sum(halves))
 
+    def test_bins_count_by_their_weight(self, kind):
+        student, teacher = torch.randn(2, 4, 10, 6, dtype=torch.float64)
+        whole, count = alignment(student, teacher, kind)
+        weights = torch.rand(4, 10, dtype=torch.float64)
+        one, rest = (alignment(student, teacher, kind, w) for w in (weights, 1 - weights))
+        torch.testing.assert_close(one[0] + rest[0], whole)
+        assert one[1] == count
+        nothing = alignment(student, teacher, kind, torch.zeros_like(weights))
+        assert nothing[0] == 0
+
     def test_can_be_learned(self, kind):
         torch.manual_seed(0)
         teacher = torch.randn(2, 20, 6) * 5 + 3
