@@ -62,7 +62,7 @@ def test_the_first_trial_is_the_recipe_and_more_trials_only_add() -> None:
 
 
 def test_a_baseline_trains_like_the_student_but_for_what_it_says() -> None:
-    recipe = load_recipe("reach_sim")
+    recipe = load_recipe("demo")
     settings = {"baselines.gru.learning_rate": 1e-3, "baselines.gru.noise": 0.7}
     ours = with_settings(recipe, settings).baselines.gru
     config = own_training(recipe.distill, ours)

@@ -86,7 +86,9 @@ def test_behavior_that_is_not_labelled_is_not_used() -> None:
         student, session = make_student(), make_session()
         values = session.behavior(0, BINS)[0].copy()
         values[: BINS - 100][~some_labels(session)] = garbage
-        hidden = SimpleNamespace(**{**vars(session), "behavior": lambda a, b, v=values: (v[a:b], None)})
+        hidden = SimpleNamespace(
+            **{**vars(session), "behavior": lambda a, b, v=values: (v[a:b], None)}
+        )
         scores = iter(range(10))
         refit_readout(student, [hidden], some_labels, 0, lambda s=scores: next(s))
         heads.append(student.head.linear.weight.detach().clone())

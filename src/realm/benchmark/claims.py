@@ -152,9 +152,7 @@ def _difference(
     return _judged(text, asked_of, target, basis, paired)
 
 
-def _judged(
-    text: str, asked_of: str, target: float, basis: Basis, paired: PairedInterval
-) -> Claim:
+def _judged(text: str, asked_of: str, target: float, basis: Basis, paired: PairedInterval) -> Claim:
     judged = paired.mean if basis == "mean" else paired.low
     holds: Callable[[float], bool] = _beyond(target)
     met = None if math.isnan(judged) else holds(judged)

@@ -86,9 +86,7 @@ def gain_table(bench: Benchmark, rows: Sequence[BenchmarkRow]) -> ResultTable:
     return ResultTable("What distillation is worth", columns, tuple(lines))
 
 
-def calibration_table(
-    bench: Benchmark, rows: Sequence[BenchmarkRow], variant: str
-) -> ResultTable:
+def calibration_table(bench: Benchmark, rows: Sequence[BenchmarkRow], variant: str) -> ResultTable:
     """R² of new sessions by labelled seconds, one column per method."""
     title = f"New sessions, calibrated: {variant} (ridge: fitted to the same labels)"
     return _by_budget(title, calibration_curve(bench, rows, variant))

@@ -48,9 +48,7 @@ def run(benchmark: Benchmark) -> list[BenchmarkRow]:
     every = chain.from_iterable(benchmark.by_subject.values())
     training = benchmark.prepared_of([session for session in every if session not in new])
     recipe = with_methods(benchmark.recipe, ["ridge", *METHODS])
-    rows = run_prepared(
-        recipe, training, out, jobs=benchmark.jobs, progress=benchmark.progress
-    )
+    rows = run_prepared(recipe, training, out, jobs=benchmark.jobs, progress=benchmark.progress)
     task = partial(carry_over_seed, recipe, training, benchmark.prepared_of(new), out)
     carried = each_seed(task, recipe.seeds, benchmark.jobs, benchmark.progress)
     return of_part("transfer", TRAINED, rows) + [row for rows in carried.values() for row in rows]

@@ -59,9 +59,7 @@ def _bands(x: Guarded, chain: SignalChain) -> Banded:
     return Banded(np.stack(columns, axis=-1), x.bad)  # (samples, channels, bands)
 
 
-def _band(
-    samples: Floats, name: str, band_hz: tuple[float, float], chain: SignalChain
-) -> Floats:
+def _band(samples: Floats, name: str, band_hz: tuple[float, float], chain: SignalChain) -> Floats:
     rate, (low, high) = chain.sampling_rate_hz, band_hz
     if name == SLOW_NAME:
         slow = sosfiltfilt(butter(SLOW_ORDER, high, "lowpass", fs=rate, output="sos"), samples, 0)

@@ -62,9 +62,7 @@ def scratch_method(experiment: Experiment) -> Decode:
 def gru_method(experiment: Experiment) -> Decode:
     """A gated recurrent network with the student's adapters, head, windows and optimizer."""
     ours = experiment.baselines.gru
-    return _trained_student(
-        experiment, "gru", ours, lambda: GRUEncoder(ours.d_model, ours.layers)
-    )
+    return _trained_student(experiment, "gru", ours, lambda: GRUEncoder(ours.d_model, ours.layers))
 
 
 def lstm_method(experiment: Experiment) -> Decode:
