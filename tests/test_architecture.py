@@ -19,6 +19,7 @@ PACKAGE = Path(realm.__file__).parent
 LAYERS = [
     {"files"},
     {"signal"},
+    {"streaming"},
     {"data"},
     {"nn"},
     {"training"},
@@ -26,7 +27,7 @@ LAYERS = [
     {"recipe", "demo"},
     {"stages"},
     {"decoder"},
-    {"run", "calibration"},
+    {"run", "calibration", "bundling"},
     {"benchmark"},
     {"cli"},
     {"__main__"},
@@ -114,8 +115,8 @@ def test_the_check_sees_imports_inside_functions_and_for_types(tmp_path: Path) -
     assert {("realm.data.windows", True), ("realm.cli", False), ("realm.run", False)} <= found
 
 
-@pytest.mark.parametrize("module", ["realm", "realm.signal"])
-def test_the_causal_signal_chain_needs_numpy_and_scipy_alone(module: str) -> None:
+@pytest.mark.parametrize("module", ["realm", "realm.signal", "realm.streaming"])
+def test_what_runs_on_a_rig_loads_nothing_of_the_training(module: str) -> None:
     heavy = ("torch", "torch_brain", "pydantic", "ray", "pynwb", "h5py", "sklearn", "matplotlib")
     code = (
         f"import sys, {module}\n"
@@ -151,6 +152,15 @@ def test_signal_imports_only_numpy_and_scipy() -> None:
     for path in sorted((PACKAGE / "signal").rglob("*.py")):
         used = {found.module.split(".")[0] for found in imports(path)}
         assert used - standard <= {"numpy", "scipy", "realm"}, path
+
+
+def test_streaming_imports_only_what_the_base_install_has() -> None:
+    standard = set(sys.stdlib_module_names) | {"__future__"}
+    for path in sorted((PACKAGE / "streaming").rglob("*.py")):
+        used = {found.module.split(".")[0] for found in imports(path)}
+        assert used - standard <= {"numpy", "numba", "safetensors", "realm"}, path
+        parts = {part(i.module) for i in imports(path) if i.module.startswith("realm")}
+        assert parts - {None} <= {"files", "signal", "streaming"}, path
 
 
 def test_no_module_is_a_drawer() -> None:

@@ -23,7 +23,7 @@ LFP = "processing/ecephys/LFP/ElectricalSeriesLFP"
 HAND = "processing/behavior/Position/hand"
 COMMANDS = [
     "run", "prepare", "pretrain", "distill", "evaluate", "calibrate", "benchmark", "decode",
-    "tune", "paper-protocol", "simulate", "demo",
+    "bundle", "tune", "paper-protocol", "simulate", "demo",
 ]  # fmt: skip
 
 

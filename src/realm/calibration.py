@@ -85,9 +85,7 @@ def calibrate_student(
     )  # fmt: skip
 
 
-def add_session(
-    student: Student, session: PreparedSession, scale: tuple[Tensor, Tensor]
-) -> None:
+def add_session(student: Student, session: PreparedSession, scale: tuple[Tensor, Tensor]) -> None:
     """Add a session with mean and standard deviation (dims,) of its behavior.
 
     Until it is calibrated, its adapter is the map that its subject's other sessions share.

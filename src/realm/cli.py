@@ -190,6 +190,27 @@ def decode(
 
 
 @app.command()
+def bundle(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved decoder, or of its run.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")],
+    session: Annotated[
+        str | None, typer.Option(help="Which session.", show_default="the only one")
+    ] = None,
+    quorum: Annotated[
+        float, typer.Option(min=0, max=1, help="Least share of good channels for an output.")
+    ] = 0.5,
+) -> None:
+    """Put one session's decoder into a folder that decodes without torch."""
+    _threads(1)
+    from realm.bundling import bundle_model
+
+    made = bundle_model(model, out, session, quorum)
+    size = sum(map(len, made.files.values())) / 1e6
+    typer.echo(f"{made.session_id}: {len(made.chain.channel_names)} channels, {size:.1f} MB")
+    typer.echo(f"bundle: {out}")
+
+
+@app.command()
 def tune(
     recipe: RecipeArgument,
     data: DataOption,

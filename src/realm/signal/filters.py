@@ -65,6 +65,11 @@ class LineNotch:
         self._sections = Sections(np.vstack(notches or [rest]), n_channels, sampling_rate_hz)
         self.latency_ms = self._sections.delay_ms(line_hz / 2)
 
+    @property
+    def sections(self) -> dict[str, Sections]:
+        """Its filters by name."""
+        return {"notch": self._sections}
+
     def describe(self) -> str:
         """One line for people."""
         removed = ", ".join(f"{f:g}" for f in self.removed_hz)
@@ -96,6 +101,11 @@ class SlowPotential:
             sos = np.vstack([sos, slow])
         self._sections = Sections(sos, n_channels, sampling_rate_hz)
         self.latency_ms = self._sections.delay_ms(np.sqrt(max(low, high / 100) * high))
+
+    @property
+    def sections(self) -> dict[str, Sections]:
+        """Its filters by name."""
+        return {"band": self._sections}
 
     def describe(self) -> str:
         """One line for people."""
@@ -143,6 +153,11 @@ class BandPower:
         self._smooth = Sections(one_pole, n_channels, sampling_rate_hz)
         self.latency_ms = self._band.delay_ms(np.sqrt(band_hz[0] * band_hz[1])) + smoothing_ms
 
+    @property
+    def sections(self) -> dict[str, Sections]:
+        """Its filters by name."""
+        return {"band": self._band, "smoothing": self._smooth}
+
     def describe(self) -> str:
         """One line for people."""
         return f"{self.name}: log power {self.band_hz[0]:g} to {self.band_hz[1]:g} Hz"
@@ -173,6 +188,15 @@ class Bands:
     def __init__(self, parts: tuple[SlowPotential | BandPower, ...]) -> None:
         self.parts = parts
         self.latency_ms = max(part.latency_ms for part in parts)
+
+    @property
+    def sections(self) -> dict[str, Sections]:
+        """All filters, by band and name."""
+        return {
+            f"{part.name}.{name}": sections
+            for part in self.parts
+            for name, sections in part.sections.items()
+        }
 
     def describe(self) -> str:
         """One line for people."""
