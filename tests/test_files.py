@@ -7,6 +7,7 @@ import json
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +28,15 @@ from realm.files import (
 )
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
-    """No file may grow beyond 1000 bytes."""
+    """No file may grow beyond 1000 bytes; not a fixture, whose limit would hit pytest's output."""
     earlier = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, earlier[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, earlier)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, earlier)
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -61,16 +64,16 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.usefixtures("small_disk")
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     write_bytes(path, b"earlier")
-    with pytest.raises(OSError, match=r"could not write .*a\.bin.*Free space") as caught:
+    full = pytest.raises(OSError, match=r"could not write .*a\.bin.*Free space")
+    with small_disk(), full as caught:
         write_bytes(path, bytes(2000))
     assert caught.value.errno == errno.EFBIG
     assert path.read_bytes() == b"earlier"
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(OSError, match=r"log\.jsonl"):
+    with small_disk(), pytest.raises(OSError, match=r"log\.jsonl"):
         append_line(tmp_path / "log.jsonl", "x" * 2000)
 
 
