@@ -28,7 +28,7 @@ def test_a_quick_run_writes_complete_rows(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "results.json").read_text())
     assert content["machine"]["threads"] == 1
     assert content["quick"]
-    assert len(content["rows"]) == 5
+    assert len(content["rows"]) == 6
     written = (tmp_path / "results.md").read_text()
     assert content["machine"]["cpu"] in written
     for row in content["rows"]:

@@ -23,7 +23,7 @@ sys.meta_path.insert(0, Absent())
 import numpy as np
 from realm.streaming import StreamingDecoder
 decoder = StreamingDecoder.load(sys.argv[1])
-assert decoder.engine == "numba"
+assert (decoder.engine, decoder.signal_engine) == ("numba", "numba")
 samples = np.load(sys.argv[2])
 state, parts = decoder.initial_state(), []
 for at in range(0, len(samples), 7):

@@ -1,4 +1,4 @@
-"""Causal signal processing: raw samples in, features per bin out; numpy and scipy only."""
+"""Causal signal processing: raw samples to features, with numpy, scipy and, for speed, numba."""
 
 from __future__ import annotations
 

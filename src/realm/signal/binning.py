@@ -43,6 +43,7 @@ class Binning:
                 f"bin_ms: expected at least one sample period, {1000 / sampling_rate_hz:g} ms at "
                 f"{sampling_rate_hz:g} Hz, got {bin_ms:g} ms; widen the bin"
             )
+        self._ratio = self.samples_per_bin.as_integer_ratio()
         self.bin_ms = bin_ms
         self.latency_ms = bin_ms / 2
         self._shape = (n_channels, n_bands)
@@ -53,11 +54,18 @@ class Binning:
 
     def n_bins(self, n_samples: int) -> int:
         """How many bins are complete after this many samples."""
-        return n_samples * self.samples_per_bin.denominator // self.samples_per_bin.numerator
+        samples, bins = self._ratio
+        return n_samples * bins // samples
 
     def end(self, n_bins: int) -> int:
         """How many samples the first `n_bins` bins hold."""
-        return -(-n_bins * self.samples_per_bin.numerator // self.samples_per_bin.denominator)
+        samples, bins = self._ratio
+        return -(-n_bins * samples // bins)
+
+    def ends(self, start: int, stop: int) -> Counts:
+        """Ends of the bins that samples from `start` to `stop` complete, after that before them."""
+        first, last = self.n_bins(start), self.n_bins(stop)
+        return np.array([self.end(k) for k in range(first, last + 1)], dtype=np.int64)
 
     def initial_state(self) -> BinState:
         """Before the first sample."""
@@ -66,8 +74,7 @@ class Binning:
     def step(self, x: Banded, state: BinState) -> tuple[Features, BinState]:
         """Bin one chunk."""
         start, stop = state.n_samples, state.n_samples + len(x.values)
-        first, last = self.n_bins(start), self.n_bins(stop)
-        ends = np.array([self.end(k) for k in range(first, last + 1)], dtype=np.int64)
+        ends = self.ends(start, stop)
         cuts = np.concatenate([np.maximum(ends - start, 0), [stop - start]])  # the last is open
         values = _sums(x.values, cuts, state.values)
         bad = _sums(x.bad.astype(np.float64), cuts, state.bad)
@@ -97,6 +104,8 @@ class LogPower:
 
     def __init__(self, columns: list[int], floor: Floats) -> None:
         self.columns, self.floor = columns, floor  # floor (channels,), volts squared
+        together = columns == list(range(columns[0], columns[-1] + 1))
+        self._chosen = slice(columns[0], columns[-1] + 1) if together else columns
 
     def describe(self) -> str:
         """One line for people."""
@@ -109,6 +118,6 @@ class LogPower:
     def step(self, x: Features, state: tuple[()]) -> tuple[Features, tuple[()]]:
         """Take the logarithm of the power columns."""
         values = x.values.copy()
-        power = np.maximum(values[..., self.columns], 0.0)
-        values[..., self.columns] = np.log(power + self.floor[:, None])
+        power = np.maximum(values[..., self._chosen], 0.0)
+        values[..., self._chosen] = np.log(power + self.floor[:, None])
         return Features(values, x.filled), state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from realm.signal.checks import (
     checked_rate,
 )
 from realm.signal.config import SLOW_NAME, SignalConfig, resolve_bands
+from realm.signal.engine import Engine, Steps, checked_engine, choose_steps
 from realm.signal.filters import BandPower, Bands, LineNotch, SlowPotential
 from realm.signal.guard import Guard
 from realm.signal.limits import GuardLimits, fit_limits
@@ -48,6 +50,7 @@ class SignalChain:
         channel_names: one for each column of the chunks.
         bad_channels: True for each channel that is known to be bad; it is masked.
         limits, normalization: what `fit_guard` and `fit_normalization` found.
+        engine: what computes it; "auto" takes numba where it can. See `engine.py`.
 
     Raises:
         ValueError: rate, names, bands or bin width do not fit together.
@@ -62,8 +65,11 @@ class SignalChain:
         *,
         limits: GuardLimits | None = None,
         normalization: NormalizationStatistics | None = None,
+        engine: Engine = "auto",
     ) -> None:
         self.config = config
+        self._wanted = checked_engine(engine)
+        self._steps: Steps | None = None  # chosen at the first step
         self.sampling_rate_hz = checked_rate(sampling_rate_hz)
         self.channel_names = checked_names(channel_names)
         self.bad_channels = checked_flags(bad_channels, self.channel_names)
@@ -101,6 +107,27 @@ class SignalChain:
         if not self.limits.fitted:
             return np.full(self.n_channels, POWER_FLOOR_UNFITTED**2)
         return np.asarray(np.square(POWER_FLOOR * self.limits.scale))
+
+    @property
+    def engine(self) -> str:
+        """What computes it: "numba" or "numpy"."""
+        return self._chosen_steps().engine
+
+    def with_engine(self, engine: Engine) -> SignalChain:
+        """The same chain, computed by this engine.
+
+        Raises:
+            ValueError: numba was asked for and cannot be used.
+        """
+        chain = copy.copy(self)
+        chain._wanted, chain._steps = checked_engine(engine), None
+        chain._chosen_steps()
+        return chain
+
+    def _chosen_steps(self) -> Steps:
+        if self._steps is None:
+            self._steps = choose_steps(self.stages, self._wanted)
+        return self._steps
 
     @property
     def n_channels(self) -> int:
@@ -186,8 +213,8 @@ class SignalChain:
     def _step(self, samples: NDArray[Any], state: ChainState) -> tuple[Features, ChainState]:
         x: Any = np.ascontiguousarray(samples, dtype=np.float64)
         after = []
-        for stage, before in zip(self.stages, state.stages, strict=True):
-            x, new = stage.step(x, before)
+        for step, before in zip(self._chosen_steps().of_stages, state.stages, strict=True):
+            x, new = step(x, before)
             after.append(new)
         return x, ChainState(tuple(after))
 
@@ -269,4 +296,5 @@ class SignalChain:
             self.bad_channels,
             limits=limits,
             normalization=normalization,
+            engine=self._wanted,
         )

@@ -45,17 +45,17 @@ class Guard:
         self, config: SignalConfig, sampling_rate_hz: float, limits: GuardLimits, dead: Flags
     ) -> None:
         self.limits, self.dead = limits, dead
-        self._reach = limits.reach(config.limit_scale)
-        self._rail = SATURATED_SCALE * limits.scale if limits.fitted else np.full(len(dead), np.inf)
+        self.reach = limits.reach(config.limit_scale)
+        self.rail = SATURATED_SCALE * limits.scale if limits.fitted else np.full(len(dead), np.inf)
 
         def samples(ms: float) -> int:
             return max(SHORTEST_RUN, int(np.ceil(ms * sampling_rate_hz / 1000)))
 
         # n identical samples are n - 1 repeats
-        self._flat = samples(config.flat_ms) - 1 if config.flat_ms else None
-        self._saturated = samples(config.saturated_ms) - 1
-        self._dead_run, self._recovery = samples(config.dead_ms), samples(config.recovery_ms)
-        self._hold = Hold(len(dead), sampling_rate_hz)
+        self.flat = samples(config.flat_ms) - 1 if config.flat_ms else None
+        self.saturated = samples(config.saturated_ms) - 1
+        self.dead_run, self.recovery = samples(config.dead_ms), samples(config.recovery_ms)
+        self.hold = Hold(len(dead), sampling_rate_hz)
 
     def describe(self) -> str:
         """One line for people."""
@@ -68,7 +68,7 @@ class Guard:
         """Before the first sample: only dead channels are masked."""
         n = len(self.dead)
         zero = np.zeros(n, dtype=np.int64)
-        hold = self._hold.initial_state()
+        hold = self.hold.initial_state()
         return GuardState(np.full(n, np.nan), zero, zero, zero, self.dead.copy(), hold)
 
     def step(self, raw: Floats, state: GuardState) -> tuple[Guarded, GuardState]:
@@ -80,10 +80,10 @@ class Guard:
         wrong = self._wrong(centred, repeats)
         bad_run = run_lengths(wrong, state.bad_run)
         good_run = run_lengths(~wrong, state.good_run)
-        gone, back = bad_run >= self._dead_run, (good_run >= self._recovery) & ~self.dead
+        gone, back = bad_run >= self.dead_run, (good_run >= self.recovery) & ~self.dead
         masked = latched(gone, back, state.masked)
         bad = wrong | masked
-        samples, hold = self._hold.step(centred, bad, state.hold)
+        samples, hold = self.hold.step(centred, bad, state.hold)
         state = GuardState(raw[-1].copy(), repeats[-1], bad_run[-1], good_run[-1], masked[-1], hold)
         return Guarded(samples, bad), state
 
@@ -95,8 +95,8 @@ class Guard:
 
     def _wrong(self, centred: Floats, repeats: Counts) -> Flags:
         distance = np.abs(centred)
-        wrong = ~(distance <= self._reach)  # NaN compares as False, so it is wrong too
-        wrong |= (repeats >= self._saturated) & (distance > self._rail)
-        if self._flat is not None:
-            wrong |= repeats >= self._flat
+        wrong = ~(distance <= self.reach)  # NaN compares as False, so it is wrong too
+        wrong |= (repeats >= self.saturated) & (distance > self.rail)
+        if self.flat is not None:
+            wrong |= repeats >= self.flat
         return np.asarray(wrong)

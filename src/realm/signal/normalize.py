@@ -85,6 +85,8 @@ class Normalize:
     def step(self, x: Features, state: tuple[()]) -> tuple[Features, tuple[()]]:
         """Normalize one chunk of bins."""
         values = (x.values - self.statistics.mean) / self.statistics.std
-        values = np.clip(values, -CLIP, CLIP)
-        values[x.filled == 1] = 0.0
+        np.minimum(np.maximum(values, -CLIP, out=values), CLIP, out=values)
+        replaced = x.filled == 1
+        if replaced.any():
+            values[replaced] = 0.0
         return Features(values, x.filled), state

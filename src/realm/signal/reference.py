@@ -20,7 +20,7 @@ class CommonAverage:
     latency_ms = 0.0
 
     def __init__(self, n_channels: int, sampling_rate_hz: float) -> None:
-        self._hold = Hold(n_channels, sampling_rate_hz)
+        self.hold = Hold(n_channels, sampling_rate_hz)
 
     def describe(self) -> str:
         """One line for people."""
@@ -28,12 +28,12 @@ class CommonAverage:
 
     def initial_state(self) -> HoldState:
         """Nothing has been referenced yet."""
-        return self._hold.initial_state()
+        return self.hold.initial_state()
 
     def step(self, x: Guarded, state: HoldState) -> tuple[Guarded, HoldState]:
         """Re-reference one chunk."""
         good = ~x.bad
         total = np.where(good, x.samples, 0.0).sum(axis=1, keepdims=True)
         count = np.maximum(good.sum(axis=1, keepdims=True), 1)
-        samples, state = self._hold.step(x.samples - total / count, x.bad, state)
+        samples, state = self.hold.step(x.samples - total / count, x.bad, state)
         return Guarded(samples, x.bad), state

@@ -46,8 +46,8 @@ class Hold:
         self.n_channels = n_channels
         fade = max(fade_ms * sampling_rate_hz / 1000, 1e-3)  # in samples
         ages = np.arange(int(np.ceil(40 * fade)) + 3)
-        self._weight = np.exp(-np.maximum(ages - 1, 0) / fade)  # 1 at ages 0 and 1
-        self._weight[-1] = 0.0
+        self.weight = np.exp(-np.maximum(ages - 1, 0) / fade)  # 1 at ages 0 and 1
+        self.weight[-1] = 0.0
 
     def initial_state(self) -> HoldState:
         """Nothing good has come yet: gaps are filled with zero."""
@@ -64,6 +64,6 @@ class Hold:
         seen = latest >= 0
         last = np.where(seen, np.take_along_axis(values, np.maximum(latest, 0), 0), state.last)
         age = np.where(seen, index - latest, state.age + index + 1)
-        oldest = len(self._weight) - 1
-        held = last * self._weight[np.minimum(age, oldest)]
+        oldest = len(self.weight) - 1
+        held = last * self.weight[np.minimum(age, oldest)]
         return held, HoldState(last[-1].copy(), np.minimum(age[-1], oldest))

@@ -47,10 +47,12 @@ class StreamingDecoder:
         bundle: what to decode with.
         precision: "float32", or "float64" for exact comparisons. Features are always computed in
             float64.
-        engine: "auto" takes numba where it can; see `make_student`.
+        engine: "auto" takes numba where it can, for the signal chain and for the student; see
+            `make_student`.
 
     Attributes:
-        engine: "numba" or "numpy", what is used.
+        engine: "numba" or "numpy", what is used for the student; that of the signal chain is
+            `signal_engine`.
     """
 
     def __init__(
@@ -59,7 +61,8 @@ class StreamingDecoder:
         self.bundle = bundle
         self.precision = precision
         self._student = make_student(bundle.weights, bundle.sizes, precision, engine)
-        self.engine = self._student.engine
+        self._chain = bundle.chain.with_engine(engine)  # loads compiled code now, not while live
+        self.engine, self.signal_engine = self._student.engine, self._chain.engine
         dead = bundle.chain.dead_channels
         self._usable = np.array([name not in dead for name in bundle.chain.channel_names])
         self._neutral = np.array(bundle.neutral)
@@ -114,7 +117,7 @@ class StreamingDecoder:
         Raises:
             ValueError: the samples do not have these channels or are not real numbers.
         """
-        features, signal = self.bundle.chain.step(samples, state.signal)
+        features, signal = self._chain.step(samples, state.signal)
         n_bins = len(features.values)
         flat = features.values.reshape(n_bins, self.bundle.sizes.features)
         behavior, student = self._student.step(flat, state.student)

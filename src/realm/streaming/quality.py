@@ -44,17 +44,19 @@ def judge(
         overflowed: (bins,) True where the student gave no finite output.
     """
     filled = features.filled
+    n_usable = int(np.count_nonzero(usable))
+    heard = filled if n_usable == len(usable) else filled[:, usable]
     bad = (filled > BAD_SHARE) | ~usable
-    n_usable = int(usable.sum())
-    good_share = (~bad).sum(axis=1) / max(n_usable, 1)
-    clipped = (np.abs(features.values) >= CLIP).any(axis=2).sum(axis=1)
+    n_bad = bad.sum(axis=1, dtype=np.int64)
+    good_share = (len(usable) - n_bad) / max(n_usable, 1)
+    clipped = (np.abs(features.values) >= CLIP).any(axis=2).sum(axis=1, dtype=np.int64)
     return Quality(
         bin=first_bin + np.arange(len(filled), dtype=np.int64),
         filled=filled,
-        filled_share=filled[:, usable].sum(axis=1) / max(n_usable, 1),
-        bad_channels=bad.sum(axis=1).astype(np.int64),
-        clipped_channels=clipped.astype(np.int64),
-        gap=(filled[:, usable] == 1).all(axis=1),
+        filled_share=heard.sum(axis=1) / max(n_usable, 1),
+        bad_channels=n_bad,
+        clipped_channels=clipped,
+        gap=(heard == 1).all(axis=1),
         neutral=(good_share < quorum) | overflowed,
         restarted=overflowed.copy(),
     )

@@ -1,0 +1,119 @@
+"""Guard and common average, sample by sample: what must be known before any filter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from realm.signal.compiled.jit import behaved, loop
+from realm.signal.guard import Guard, GuardState
+from realm.signal.reference import CommonAverage
+from realm.signal.runs import HoldState
+from realm.signal.stage import Floats, Guarded
+
+NEVER = np.iinfo(np.int64).max  # samples
+
+FLOATS, COUNTS, FLAGS = "float64[::1]", "int64[::1]", "boolean[::1]"
+CHUNK, CHUNK_FLAGS = "float64[:, ::1]", "boolean[:, ::1]"
+
+
+@loop(f"void({FLOATS}, {FLAGS}, {FLOATS}, {FLOATS}, {COUNTS})")
+def hold(x: Any, bad: Any, weight: Any, last: Any, age: Any) -> None:
+    """One sample of every channel (channels,), in place: bad ones take the last good value."""
+    oldest = weight.size - 1
+    for c in range(x.size):
+        if bad[c]:
+            age[c] = min(age[c] + 1, oldest)
+            x[c] = last[c] * weight[age[c]]
+        else:
+            last[c], age[c] = x[c], 0
+
+
+@loop(
+    f"void({CHUNK}, {FLOATS}, {FLOATS}, {FLOATS}, {COUNTS}, {FLAGS}, {FLOATS}, {FLOATS}, {COUNTS}, "
+    f"{COUNTS}, {COUNTS}, {FLAGS}, {FLOATS}, {COUNTS}, {CHUNK}, {CHUNK_FLAGS})"
+)
+def guard(
+    raw: Any, centre: Any, reach: Any, rail: Any, limits: Any, dead: Any, weight: Any,
+    previous: Any, repeats: Any, bad_run: Any, good_run: Any, masked: Any, last: Any, age: Any,
+    samples: Any, bad: Any,
+) -> None:  # fmt: skip
+    """Guard a chunk into `samples` and `bad`; what is remembered (channels,) is written over."""
+    flat, saturated, dead_run, recovery = limits[0], limits[1], limits[2], limits[3]
+    for t in range(raw.shape[0]):
+        for c in range(raw.shape[1]):
+            value = raw[t, c]
+            x = value - centre[c]
+            repeats[c] = repeats[c] + 1 if value == previous[c] else 0
+            previous[c] = value
+            far = not abs(x) <= reach[c]  # NaN compares as False, so it is far too
+            railed = (repeats[c] >= saturated) & (abs(x) > rail[c])
+            wrong = far | railed | (repeats[c] >= flat)
+            bad_run[c] = bad_run[c] + 1 if wrong else 0
+            good_run[c] = 0 if wrong else good_run[c] + 1
+            back = (good_run[c] >= recovery) & (not dead[c])
+            masked[c] = (bad_run[c] >= dead_run) | (masked[c] & (not back))
+            bad[t, c] = wrong | masked[c]
+            samples[t, c] = x
+        hold(samples[t], bad[t], weight, last, age)
+
+
+@loop(f"void({CHUNK}, {CHUNK_FLAGS}, {FLOATS}, {FLOATS}, {COUNTS}, {CHUNK})")
+def average(x: Any, bad: Any, weight: Any, last: Any, age: Any, out: Any) -> None:
+    """Subtract the mean of the good channels; what is held (channels,) is written over."""
+    for t in range(x.shape[0]):
+        total, count = 0.0, 0
+        for c in range(x.shape[1]):
+            if not bad[t, c]:
+                total += x[t, c]
+                count += 1
+        mean = total / max(count, 1)
+        for c in range(x.shape[1]):
+            out[t, c] = x[t, c] - mean
+        hold(out[t], bad[t], weight, last, age)
+
+
+class CompiledGuard:
+    """As `Guard.step`."""
+
+    def __init__(self, stage: Guard) -> None:
+        self._plain = stage.step
+        self._channels = tuple(
+            np.array(each, dtype=np.float64)
+            for each in (stage.limits.centre, stage.reach, stage.rail)
+        )
+        flat = NEVER if stage.flat is None else stage.flat
+        limits = [flat, stage.saturated, stage.dead_run, stage.recovery]
+        self._limits = np.array(limits, dtype=np.int64)
+        self._dead, self._weight = np.array(stage.dead), stage.hold.weight
+
+    def step(self, raw: Floats, state: GuardState) -> tuple[Guarded, GuardState]:
+        """Guard one chunk of raw samples (samples, channels) in volts."""
+        if not len(raw):
+            return self._plain(raw, state)
+        previous, repeats, bad_run, good_run, masked, (last, age) = state
+        after = GuardState(
+            previous.copy(), repeats.copy(), bad_run.copy(), good_run.copy(), masked.copy(),
+            HoldState(last.copy(), age.copy()),
+        )  # fmt: skip
+        out = Guarded(np.empty(raw.shape), np.empty(raw.shape, dtype=np.bool_))
+        known = (*self._channels, self._limits, self._dead, self._weight)
+        guard(behaved(raw), *known, *after[:-1], *after.hold, *out)
+        return out, after
+
+
+class CompiledAverage:
+    """As `CommonAverage.step`."""
+
+    def __init__(self, stage: CommonAverage) -> None:
+        self._plain, self._weight = stage.step, stage.hold.weight
+
+    def step(self, x: Guarded, state: HoldState) -> tuple[Guarded, HoldState]:
+        """Re-reference one chunk."""
+        if not len(x.samples):
+            return self._plain(x, state)
+        after = HoldState(state.last.copy(), state.age.copy())
+        samples = np.empty(x.samples.shape)
+        average(behaved(x.samples), behaved(x.bad), self._weight, *after, samples)
+        return Guarded(samples, x.bad), after
