@@ -48,16 +48,24 @@ def choose_steps(stages: tuple[Stage, ...], engine: Engine) -> Steps:
     try:
         from realm.signal.compiled import compiled_step
     except (ImportError, RuntimeError) as error:  # absent, or nowhere to keep compiled code
-        if engine == "numba":
-            raise ValueError(
-                f"engine 'numba': expected numba with a cache folder it can write, but {error}; "
-                "install numba, set NUMBA_CACHE_DIR, or use engine 'numpy'"
-            ) from error
-        warnings.warn(
-            f"realm: numba cannot be used ({error}); the signal chain runs with numpy and scipy, "
-            "which gives the same results several times slower. Install numba or set "
-            "NUMBA_CACHE_DIR",
-            stacklevel=2,
-        )
+        without_numba(engine, "the signal chain runs with numpy and scipy", error)
         return plain
     return Steps("numba", tuple(compiled_step(stage) for stage in stages))
+
+
+def without_numba(engine: Engine, instead: str, error: Exception) -> None:
+    """Warn of what is done instead, because of `error`; refuse where numba was asked for.
+
+    Raises:
+        ValueError: `engine` is "numba".
+    """
+    if engine == "numba":
+        raise ValueError(
+            f"engine 'numba': expected numba with a cache folder it can write, but {error}; "
+            "install numba, set NUMBA_CACHE_DIR, or use engine 'numpy'"
+        ) from error
+    warnings.warn(
+        f"realm: numba cannot be used ({error}); {instead}, which gives the same results several "
+        "times slower. Install numba or set NUMBA_CACHE_DIR",
+        stacklevel=3,
+    )

@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from realm.files import write_bytes
 from realm.signal import ChainState
+from realm.signal.engine import Engine
 from realm.streaming.bundle import Bundle
 from realm.streaming.quality import Quality, judge
-from realm.streaming.runtime import Engine, Precision, make_student
+from realm.streaming.runtime import Precision, make_student
 from realm.streaming.state import LARGEST, from_bytes, to_bytes
 from realm.streaming.student import StudentState
 

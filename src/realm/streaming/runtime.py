@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal, get_args
 
 import numpy as np
 
+from realm.signal.engine import Engine, without_numba
 from realm.streaming.packed import pack
 from realm.streaming.student import PlainStudent
 from realm.streaming.weights import StudentSizes, Weights, check_weights
 
 Precision = Literal["float32", "float64"]
-Engine = Literal["auto", "numba", "numpy"]
 
 
 def make_student(
@@ -49,15 +48,6 @@ def make_student(
     try:
         from realm.streaming.fused import FusedStudent
     except (ImportError, RuntimeError) as error:  # absent, or nowhere to keep compiled code
-        if engine == "numba":
-            raise ValueError(
-                f"engine 'numba': expected numba with a cache folder it can write, but {error}; "
-                "install numba, set NUMBA_CACHE_DIR, or use engine 'numpy'"
-            ) from error
-        warnings.warn(
-            f"realm: numba cannot be used ({error}); decoding with numpy, which gives the same "
-            "results several times slower. Install numba or set NUMBA_CACHE_DIR",
-            stacklevel=2,
-        )
+        without_numba(engine, "decoding with numpy", error)
         return PlainStudent(packed)
     return FusedStudent(packed)

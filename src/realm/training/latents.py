@@ -51,9 +51,14 @@ class TeacherLatents:
 
 def encode_session(teacher: Teacher, session: PreparedSession) -> NDArray[np.float32]:
     """The teacher's latents of a whole session, (n_bins, d_model), each split by itself."""
-    borders = [0, session.splits["train"][1], session.splits["test"][0], session.n_bins]
-    spans = itertools.pairwise(borders)
+    spans = spans_of_splits(session)
     return np.concatenate([encode_span(teacher, session, *span) for span in spans])
+
+
+def spans_of_splits(session: PreparedSession) -> list[tuple[int, int]]:
+    """The whole session in three spans (start, stop), so that no split's signal reaches another."""
+    borders = [0, session.splits["train"][1], session.splits["test"][0], session.n_bins]
+    return list(itertools.pairwise(borders))
 
 
 @torch.no_grad()

@@ -7,7 +7,6 @@ the middle third is kept, and one split at a time: it looks both ways.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from realm.nn.masking import MaskConfig
 from realm.nn.patch_transformer import PatchTransformer
 from realm.training.augment import augment
 from realm.training.config import AugmentationConfig, OptimizationConfig
-from realm.training.latents import features_only
+from realm.training.latents import features_only, spans_of_splits
 from realm.training.loop import Report, Term, TrainingResult, train
 from realm.training.pretrain import VALIDATION_SEED, draw_masks, reference_errors
 
@@ -101,8 +100,7 @@ def pretrain_masked_transformer(
 
 def encode_recording(network: PatchTransformer, session: PreparedSession) -> NDArray[np.float32]:
     """Latents of a whole session, (n_bins, patches * d_model), each split by itself."""
-    borders = [0, session.splits["train"][1], session.splits["test"][0], session.n_bins]
-    spans = itertools.pairwise(borders)
+    spans = spans_of_splits(session)
     return np.concatenate([encode_in_windows(network, session, *span) for span in spans])
 
 
