@@ -15,15 +15,8 @@ from realm.benchmark.zero_phase import whole_session_features
 from realm.data.nwb import Recording
 from realm.data.prepare import prepare_session
 from realm.data.sessions import PreparedSession
-from realm.recipe import Recipe, load_recipe
+from realm.recipe import Recipe
 from realm.signal import SignalConfig
-
-
-@pytest.fixture(scope="module")
-def recipe(small_recipe: Path) -> Recipe:
-    quick = [f"{part}.optimization.{key}=2" for part in ("distill", "pretrain")
-             for key in ("steps", "validate_every")]  # fmt: skip
-    return load_recipe(small_recipe, quick)
 
 
 @pytest.fixture(scope="module")

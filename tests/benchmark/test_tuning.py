@@ -20,13 +20,6 @@ from realm.recipe import Recipe, load_recipe, packaged_recipes
 
 
 @pytest.fixture(scope="module")
-def recipe(small_recipe: Path) -> Recipe:
-    quick = [f"{part}.optimization.{key}=2" for part in ("distill", "pretrain")
-             for key in ("steps", "validate_every")]  # fmt: skip
-    return load_recipe(small_recipe, quick)
-
-
-@pytest.fixture(scope="module")
 def data(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tuned")
     for path in recordings[:2]:

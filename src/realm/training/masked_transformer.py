@@ -17,14 +17,19 @@ from torch import Tensor
 
 from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
-from realm.nn.losses import masked_reconstruction
 from realm.nn.masking import MaskConfig
 from realm.nn.patch_transformer import PatchTransformer
 from realm.training.augment import augment
 from realm.training.config import AugmentationConfig, OptimizationConfig
 from realm.training.latents import features_only, spans_of_splits
 from realm.training.loop import Report, Term, TrainingResult, train
-from realm.training.pretrain import VALIDATION_SEED, draw_masks, reference_errors
+from realm.training.pretrain import (
+    VALIDATION_SEED,
+    draw_masks,
+    mean_errors,
+    reconstruction_term,
+    reference_errors,
+)
 
 VALIDATION_BATCHES = 4
 ENCODED_TOGETHER = 16  # windows; bounds memory
@@ -55,28 +60,19 @@ class MaskedTransformerObjective:
 
     def validate(self) -> dict[str, float]:
         """Hidden-entry error, beside the channel mean and interpolation in time."""
-        terms: dict[str, list[Term]] = {}
+        terms = []
         for step, windows in enumerate(self.validation):
             masks = draw_masks(windows, self.mask, VALIDATION_SEED, step)
-            ours = self._reconstruction(windows, windows, masks)
-            for term in [ours, *reference_errors(windows, masks)]:
-                terms.setdefault(term.name, []).append(term)
-        figures = {
-            name: sum(t.total.item() for t in same) / max(1.0, sum(t.entries.item() for t in same))
-            for name, same in terms.items()
-        }
+            terms.append(self._reconstruction(windows, windows, masks))
+            terms += reference_errors(windows, masks)
+        figures = mean_errors(terms)
         return {"score": -figures["reconstruction"], **figures}
 
     def _reconstruction(
         self, seen: Sequence[Windows], wanted: Sequence[Windows], masks: Sequence[Tensor]
     ) -> Term:
         guesses = self.module(seen, masks).reconstruction
-        parts = [
-            masked_reconstruction(guess, group.features, mask)
-            for guess, group, mask in zip(guesses, wanted, masks, strict=True)
-        ]
-        total, count = (torch.stack(side).sum() for side in zip(*parts, strict=True))
-        return Term("reconstruction", 1.0, total, count)
+        return reconstruction_term("reconstruction", 1.0, guesses, wanted, masks)
 
 
 def pretrain_masked_transformer(

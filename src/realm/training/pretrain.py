@@ -44,15 +44,11 @@ class PretrainObjective:
 
     def validate(self) -> dict[str, float]:
         """Hidden-entry error, beside the channel mean and interpolation in time."""
-        sums: dict[str, list[float]] = {}
+        terms = []
         for step, windows in enumerate(self.validation):
             masks = draw_masks(windows, self.config.mask, VALIDATION_SEED, step)
-            terms = self._terms(windows, windows, masks) + reference_errors(windows, masks)
-            for term in terms:
-                total = sums.setdefault(term.name, [0.0, 0.0])
-                total[0] += term.total.item()
-                total[1] += term.entries.item()
-        figures = {name: total / max(count, 1.0) for name, (total, count) in sums.items()}
+            terms += self._terms(windows, windows, masks) + reference_errors(windows, masks)
+        figures = mean_errors(terms)
         weighted = figures["reconstruction"] + self.config.task_weight * figures.get("task", 0.0)
         return {"score": -weighted, **figures}
 
@@ -60,12 +56,7 @@ class PretrainObjective:
         self, seen: Sequence[Windows], wanted: Sequence[Windows], masks: list[Tensor]
     ) -> list[Term]:
         output = self.module(seen, masks)
-        parts = [
-            masked_reconstruction(guess, group.features, mask)
-            for guess, group, mask in zip(output.reconstruction, wanted, masks, strict=True)
-        ]
-        total, count = (torch.stack(side).sum() for side in zip(*parts, strict=True))
-        terms = [Term("reconstruction", 1.0, total, count)]
+        terms = [reconstruction_term("reconstruction", 1.0, output.reconstruction, wanted, masks)]
         if self.config.task_weight > 0:
             behavior, known = self.module.targets(wanted)
             terms.append(
@@ -109,19 +100,35 @@ def draw_masks(
 
 def reference_errors(windows: Sequence[Windows], masks: Sequence[Tensor]) -> list[Term]:
     """What reconstruction must beat: the channel's mean, and interpolation between what is seen."""
-    mean_parts, line_parts = [], []
-    for group, mask in zip(windows, masks, strict=True):
-        mean_parts.append(
-            masked_reconstruction(torch.zeros_like(group.features), group.features, mask)
-        )
-        line_parts.append(
-            masked_reconstruction(interpolate(group.features, mask), group.features, mask)
-        )
-    terms = []
-    for name, parts in (("channel_mean", mean_parts), ("interpolation", line_parts)):
-        total, count = (torch.stack(side).sum() for side in zip(*parts, strict=True))
-        terms.append(Term(name, 0.0, total, count))
-    return terms
+    mean = [torch.zeros_like(group.features) for group in windows]
+    line = [interpolate(g.features, mask) for g, mask in zip(windows, masks, strict=True)]
+    return [
+        reconstruction_term("channel_mean", 0.0, mean, windows, masks),
+        reconstruction_term("interpolation", 0.0, line, windows, masks),
+    ]
+
+
+def reconstruction_term(
+    name: str, weight: float, guesses: Sequence[Tensor], wanted: Sequence[Windows],
+    masks: Sequence[Tensor],
+) -> Term:  # fmt: skip
+    """Squared error over the hidden entries of all groups of windows."""
+    parts = [
+        masked_reconstruction(guess, group.features, mask)
+        for guess, group, mask in zip(guesses, wanted, masks, strict=True)
+    ]
+    total, count = (torch.stack(side).sum() for side in zip(*parts, strict=True))
+    return Term(name, weight, total, count)
+
+
+def mean_errors(terms: Sequence[Term]) -> dict[str, float]:
+    """Mean error by name, over the entries of all terms of that name."""
+    sums: dict[str, list[float]] = {}
+    for term in terms:
+        total = sums.setdefault(term.name, [0.0, 0.0])
+        total[0] += term.total.item()
+        total[1] += term.entries.item()
+    return {name: total / max(count, 1.0) for name, (total, count) in sums.items()}
 
 
 def interpolate(features: Tensor, mask: Tensor) -> Tensor:
