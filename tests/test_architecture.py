@@ -20,6 +20,8 @@ LAYERS = [
     {"files"},
     {"signal"},
     {"streaming"},
+    {"live"},
+    {"certify"},
     {"data"},
     {"nn"},
     {"training"},
@@ -29,6 +31,7 @@ LAYERS = [
     {"decoder"},
     {"run", "calibration", "bundling"},
     {"benchmark"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]

@@ -116,6 +116,6 @@ def test_nothing_that_streams_can_reach_a_filter_that_looks_ahead() -> None:
     assert having("filtfilt") == {"benchmark/zero_phase.py"}
     assert having("benchmark.zero_phase") == {"benchmark/paper_protocol.py"}
     assert having("benchmark.shuffled") == {"benchmark/paper_protocol.py"}
-    assert having("benchmark.paper_protocol") <= {"cli.py"}
+    assert having("benchmark.paper_protocol") <= {"commands/measure.py"}
     outside = {name for name in having("realm.benchmark") if not name.startswith("benchmark/")}
-    assert outside <= {"cli.py"}
+    assert outside <= {"commands/measure.py"}

@@ -1,0 +1,109 @@
+"""Measurements beyond one run: the accuracy report, tuning, the published protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from realm.commands.options import (
+    DataOption,
+    JobsOption,
+    OutOption,
+    RecipeArgument,
+    SetOption,
+    ThreadsOption,
+    default_out,
+    use_threads,
+)
+from realm.commands.terminal import Bars
+
+
+def benchmark(
+    recipe: RecipeArgument,
+    data: DataOption,
+    out: OutOption = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only", help="One part: main, lookahead, labels, transfer, spikes. Repeatable.",
+            show_default="all",
+        ),
+    ] = None,
+    overrides: SetOption = None,
+    jobs: JobsOption = 1,
+    threads: ThreadsOption = 1,
+) -> None:  # fmt: skip
+    """Measure everything the accuracy report says: all methods, label budgets, new days, spikes."""
+    use_threads(threads)
+    from realm.benchmark.command import benchmark as measure
+    from realm.recipe import load_recipe
+
+    resolved = load_recipe(recipe, overrides or [])
+    folder = out or default_out(resolved)
+    with Bars() as bars:
+        outcome = measure(
+            resolved, data, folder, only=only or [], jobs=jobs, progress=bars.progress
+        )
+    for claim in outcome.claims:
+        typer.echo(claim.line())
+    typer.echo(f"report: {folder / 'benchmark.md'}")
+
+
+def tune(
+    recipe: RecipeArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the trials and their table.")],
+    methods: Annotated[
+        list[str], typer.Option("--method", help="What to tune, such as gru. Repeatable.")
+    ],
+    trials: Annotated[int, typer.Option(min=1, help="Per method; the first is the recipe.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws and the trainings.")] = 0,
+    overrides: SetOption = None,
+    jobs: JobsOption = 1,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Tune methods with the same budget each, judged on validation time alone."""
+    use_threads(threads)
+    from realm.benchmark.tuning import tune
+    from realm.benchmark.tuning_table import best_settings, summary_table
+    from realm.recipe import load_recipe
+
+    with Bars() as bars:
+        results = tune(
+            load_recipe(recipe, overrides or []), data, out, methods, trials=trials, seed=seed,
+            jobs=jobs, progress=bars.progress,
+        )  # fmt: skip
+    Console().print(summary_table(results).rich())
+    typer.echo(best_settings(results))
+    typer.echo(f"trials: {out / 'tuning.md'}")
+
+
+def paper_protocol(
+    recipe: RecipeArgument,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder of its own for this protocol.")],
+    leak_free: Annotated[
+        Path | None,
+        typer.Option("--leak-free", help="A finished run of the recipe, to compare with.",
+                     show_default="trained here"),
+    ] = None,
+    overrides: SetOption = None,
+    jobs: JobsOption = 1,
+    threads: ThreadsOption = 1,
+) -> None:  # fmt: skip
+    """Score as published LFP numbers were, for comparison only, with the inflation beside it."""
+    use_threads(threads)
+    from realm.benchmark.paper_protocol import paper_protocol as compare
+    from realm.benchmark.paper_protocol import protocol_table
+    from realm.recipe import load_recipe
+
+    with Bars() as bars:
+        rows = compare(
+            load_recipe(recipe, overrides or []), data, out, leak_free=leak_free, jobs=jobs,
+            progress=bars.progress,
+        )  # fmt: skip
+    Console().print(protocol_table(rows).rich())
+    typer.echo(f"rows: {out / 'paper_protocol.csv'}")
