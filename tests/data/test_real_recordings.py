@@ -9,8 +9,8 @@ import pytest
 from data_cases import SIGNAL, shared
 
 from realm.data.config import DataConfig
-from realm.data.nwb import Recording
 from realm.data.prepare import prepare_all
+from realm.data.recording import Recording
 from realm.data.sessions import PreparedSet
 from realm.data.windows import WindowSource
 

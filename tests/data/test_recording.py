@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 from data_cases import HAND, LFP, Spoil
 
-from realm.data.nwb import Recording
+from realm.data.recording import Recording
 from realm.data.simulate import SimulatedSession
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt, welch
 
-from realm.data.nwb import Recording
 from realm.data.nwb_write import SPIKES_PATH, write_session
+from realm.data.recording import Recording
 from realm.data.simulate import LEAD_S, SimulatedSession, SimulationConfig, simulate_session
 from realm.data.synthesis import background_noise, reach_path
 

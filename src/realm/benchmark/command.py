@@ -26,7 +26,7 @@ from realm.benchmark.part import Benchmark, plain
 from realm.benchmark.parts import PARTS, with_needed
 from realm.benchmark.report import Outcome, write_outcome
 from realm.benchmark.rows import BenchmarkRow, read_rows, write_rows
-from realm.data.prepare import find_recordings
+from realm.data.formats import find_recordings
 from realm.files import make_folder, read_json, write_json
 from realm.recipe import Recipe
 from realm.run import check_jobs, prepare

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 
 from realm.data import hdf
-from realm.data.catalog import identify
+from realm.data.formats import identify
 
 
 def sessions_by_subject(recordings: Sequence[Path]) -> dict[str, list[str]]:

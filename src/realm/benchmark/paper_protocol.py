@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from realm.benchmark.shuffled import SegmentWindows, ShuffledSession, window_bins, windows_of
 from realm.benchmark.zero_phase import whole_session_features
-from realm.data.nwb import Recording
-from realm.data.prepare import find_recordings
+from realm.data.formats import find_recordings
+from realm.data.recording import Recording
 from realm.data.sessions import PreparedSession
 from realm.data.windows import WindowSource
 from realm.evaluation.experiment import fit_to_labels

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from realm.benchmark.part import Benchmark, Part, with_methods
 from realm.benchmark.rows import BenchmarkRow, of_part
-from realm.data.nwb import Recording
 from realm.data.prepare import prepare_all
+from realm.data.recording import Recording
 from realm.evaluation.config import BaselineName
 from realm.files import make_folder
 from realm.recipe import Recipe

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from realm.data import hdf
+from realm.data.fault import RecordingFaultError
 
 NAME_COLUMNS = ("channel_name", "electrode_name", "label")
 BAD_COLUMNS = ("bad", "is_bad", "bad_channel")
@@ -42,18 +43,20 @@ def read_electrodes(
     rows = np.atleast_1d(region[()]).astype(np.int64)
     if len(rows) != n_channels:
         turned = len(rows) == n_stored
-        raise ValueError(
+        raise RecordingFaultError(
+            "transposed" if turned else "electrodes",
             f"{path}: expected as many electrodes as channels at {series}, got {len(rows)} "
             f"electrodes for {n_channels} channels; "
-            + ("time and channels are swapped, transpose the data" if turned else "correct them")
+            + ("time and channels are swapped, transpose the data" if turned else "correct them"),
         )
     table = _table(file, region)
     ids = _column(table, "id")
     if ids is None or len(rows) == 0 or rows.min() < 0 or rows.max() >= len(ids):
-        raise ValueError(
+        raise RecordingFaultError(
+            "electrodes",
             f"{path}: expected the electrodes of {series} in the electrode table, which has "
             f"{0 if ids is None else len(ids)} rows, got rows up to {rows.max(initial=-1)}; "
-            "correct the electrode table in the file"
+            "correct the electrode table in the file",
         )
     names = [str(ids[row]) for row in rows]
     for column in NAME_COLUMNS:

@@ -13,6 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from realm.data.fault import RecordingFaultError
+
 MAX_SOFT_LINKS = 16
 
 
@@ -98,9 +100,10 @@ def finite_attribute(path: Path, node: h5py.Dataset, name: str, default: float) 
     except (TypeError, ValueError):
         number = float("nan")
     if not np.isfinite(number):
-        raise ValueError(
+        raise RecordingFaultError(
+            "conversion",
             f"{path}: expected a finite {name} at {node.name}, got {value!r}; "
-            f"set the {name} of this series in the file to the true value"
+            f"set the {name} of this series in the file to the true value",
         )
     return number
 

@@ -8,10 +8,9 @@ where it stopped.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,13 +18,14 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from realm.data.catalog import identify
 from realm.data.config import DataConfig
-from realm.data.nwb import Recording
+from realm.data.formats import identify
 from realm.data.prepared_file import write_prepared
+from realm.data.recording import Recording
 from realm.data.sessions import FORMAT, description, open_prepared
 from realm.files import make_folder, sha256_file, sha256_json
 from realm.signal import SignalConfig
+from realm.workers import Workers
 
 SMALL_BYTES = 64 << 20  # of input: seconds of work, about what starting the processes takes
 
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
 
 
 def prepare_session(
-    nwb_path: Path | str, out_dir: Path | str, signal: SignalConfig, data: DataConfig
+    source: Path | str, out_dir: Path | str, signal: SignalConfig, data: DataConfig
 ) -> Path:
     """Prepare one recording; returns `<out_dir>/<session_id>.h5`.
 
@@ -47,11 +47,10 @@ def prepare_session(
         ValueError: the recording cannot be used; the message names it and says what to do.
         OSError: the folder cannot be written or the disk is full; an earlier file is kept.
     """
-    nwb_path = Path(nwb_path)
     settings = settings_of(signal, data)
-    with Recording.open(nwb_path, data.lfp) as recording:
+    with Recording.open(source, data.lfp) as recording:
         target = Path(out_dir) / f"{recording.session_id}.h5"
-        hashes = {"input_sha256": sha256_file(nwb_path), "config_sha256": sha256_json(settings)}
+        hashes = {"input_sha256": input_hash(recording), "config_sha256": sha256_json(settings)}
         if not is_prepared(target, hashes):
             write_prepared(recording, target, signal, data, {**hashes, "settings": settings})
     return target
@@ -102,26 +101,28 @@ def prepare_all(
     return [path for source in sources if (path := done[source].prepared) is not None]
 
 
-def find_recordings(folder: Path | str) -> list[Path]:
-    """The NWB files in `folder` and below, sorted.
-
-    Raises:
-        ValueError: there are none.
-    """
-    paths = sorted(path for path in Path(folder).rglob("*.nwb") if path.is_file())
-    if not paths:
-        raise ValueError(
-            f"{folder}: expected recordings (*.nwb) in this folder or below, found none; "
-            "name another folder"
-        )
-    return paths
-
-
 def settings_of(signal: SignalConfig, data: DataConfig) -> dict[str, Any]:
     """Everything but the input that decides what a prepared file holds, as JSON values."""
     settings = {"format": FORMAT, "signal": signal.to_dict(), "data": data.model_dump()}
     content: dict[str, Any] = json.loads(json.dumps(settings))
     return content
+
+
+def input_hash(recording: Recording) -> str:
+    """SHA-256 of the recording's file; of the names and hashes of all files where it has several.
+
+    A folder counts as every file in it.
+    """
+    files = [
+        inner
+        for path in recording.files
+        for inner in (
+            sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        )
+    ]
+    if files == [recording.path]:
+        return sha256_file(recording.path)
+    return sha256_json([[file.name, sha256_file(file)] for file in files])
 
 
 def is_prepared(target: Path, hashes: dict[str, str]) -> bool:
@@ -156,17 +157,13 @@ def _attempt(source: Path, out_dir: Path, signal: SignalConfig, data: DataConfig
 
 
 def _in_processes(jobs: list[Job], workers: int) -> Iterator[Outcome]:
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context)
-    try:
+    with Workers(workers) as pool:
         waiting = {pool.submit(_attempt, *job): job[0] for job in jobs}
         for future in as_completed(waiting):
             try:
                 yield future.result()
             except BrokenProcessPool:
                 yield Outcome(waiting[future], None, f"{waiting[future]}: {_DIED}")
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 _DIED = (

@@ -25,7 +25,7 @@ from torch_brain.data import (
 
 from realm.data.behavior import Aligned, align
 from realm.data.config import DataConfig
-from realm.data.nwb import Recording
+from realm.data.recording import Recording
 from realm.data.sessions import FORMAT
 from realm.data.splits import check_length, split_bins, split_intervals
 from realm.files import atomic_path

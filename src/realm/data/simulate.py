@@ -35,7 +35,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.data.nwb import TimeSeries
+from realm.data.recording import TimeSeries
 from realm.data.synthesis import (
     PEAK_SPEED_M_S,
     Array,

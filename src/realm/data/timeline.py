@@ -7,16 +7,20 @@ between two runs is missing. Only the runs are kept, so a long recording costs l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from realm.data import hdf
+from realm.data.fault import RecordingFaultError
 
 GAP_PERIODS = 1.5
+RATE_TOLERANCE = 0.01
 BLOCK = 1 << 20
 
 
@@ -62,9 +66,11 @@ def read_timeline(path: Path, file: h5py.File, series: str, n_stored: int) -> Ti
                 f"{path}: expected a finite starting_time at {series}, got {start_s}; "
                 "correct the starting time in the file"
             )
-        return Timeline(rate, start_s, n_stored, np.array([[0, 0, n_stored]]))
+        if isinstance(stamps, h5py.Dataset) and stamps.shape == (n_stored,) and n_stored > 1:
+            check_rate(path, series, rate, from_timestamps(path, series, stamps, n_stored).rate_hz)
+        return at_rate(rate, start_s, n_stored)
     if isinstance(stamps, h5py.Dataset):
-        return _from_timestamps(path, series, stamps, n_stored)
+        return from_timestamps(path, series, stamps, n_stored)
     raise ValueError(
         f"{path}: expected a starting_time with a rate, or timestamps, at {series}, found "
         "neither; write the sampling rate of the series into the file"
@@ -82,10 +88,11 @@ def check_increasing(path: Path, series: str, stamps: NDArray[np.float64], first
     steps = np.diff(stamps)
     if (steps <= 0).any():
         bad = int(np.flatnonzero(steps <= 0)[0])
-        raise ValueError(
+        raise RecordingFaultError(
+            "backward_time",
             f"{path}: expected timestamps that increase at {series}, but they go backward or "
             f"repeat: {stamps[bad]:.6f} s is followed by {stamps[bad + 1]:.6f} s at sample "
-            f"{first + bad + 1}; sort or correct the timestamps in the file"
+            f"{first + bad + 1}; sort or correct the timestamps in the file",
         )
 
 
@@ -103,8 +110,28 @@ def _rate(path: Path, series: str, stored: object) -> float:
     return rate
 
 
-def _from_timestamps(path: Path, series: str, stamps: h5py.Dataset, n_stored: int) -> Timeline:
-    if stamps.shape != (n_stored,) or n_stored < 2:
+def at_rate(rate_hz: float, start_s: float, n_stored: int) -> Timeline:
+    """All samples in one run."""
+    return Timeline(rate_hz, start_s, n_stored, np.array([[0, 0, n_stored]]))
+
+
+def check_rate(path: Path, series: str, stated_hz: float, measured_hz: float) -> None:
+    """Raise a ValueError where timestamps contradict the rate that a file states beside them."""
+    if abs(measured_hz / stated_hz - 1) > RATE_TOLERANCE:
+        raise RecordingFaultError(
+            "wrong_rate",
+            f"{path}: expected timestamps at the stated rate of {stated_hz:g} Hz at {series}, but "
+            f"they come at {measured_hz:g} Hz; correct the rate or the timestamps, or remove one",
+        )
+
+
+def from_timestamps(path: Path, series: str, stamps: Any, n_stored: int) -> Timeline:
+    """The timeline of one timestamp in seconds per sample; `stamps` is any sliceable array.
+
+    Raises:
+        ValueError: not one finite timestamp per sample, or they do not increase.
+    """
+    if tuple(stamps.shape) != (n_stored,) or n_stored < 2:
         raise ValueError(
             f"{path}: expected one timestamp for each of the {n_stored} samples (two or more) at "
             f"{series}, got {stamps.shape}; correct the timestamps in the file"
@@ -114,15 +141,49 @@ def _from_timestamps(path: Path, series: str, stamps: h5py.Dataset, n_stored: in
     first = np.array([0, *breaks])
     counts = np.diff([*first, n_stored])
     start_s, last_s = float(stamps[0]), float(stamps[n_stored - 1])
+    if time_in_runs <= 0:
+        raise ValueError(
+            f"{path}: expected samples at a regular rate at {series}, but every timestamp stands "
+            "alone; correct the timestamps in the file"
+        )
     rate = _tidy((n_stored - len(first)) / time_in_runs, last_s - start_s)
-    grid = np.rint((np.array([stamps[i] for i in first]) - start_s) * rate).astype(np.int64)
-    for i in range(1, len(first)):
-        grid[i] = max(grid[i], grid[i - 1] + counts[i - 1])
+    return _laid_out(rate, [float(stamps[i]) for i in first], counts.tolist())
+
+
+def from_segments(
+    path: Path, series: str, rate_hz: float, starts_s: Sequence[float], counts: Sequence[int]
+) -> Timeline:
+    """The timeline of segments stored one after the other, each with its own start.
+
+    A start is rounded to the grid of the rate; a segment never lies over the one before it.
+
+    Raises:
+        ValueError: a segment starts before the one before it has ended.
+    """
+    for i in range(1, len(starts_s)):
+        end = starts_s[i - 1] + counts[i - 1] / rate_hz
+        if starts_s[i] < end - GAP_PERIODS / rate_hz:
+            raise RecordingFaultError(
+                "backward_time",
+                f"{path}: expected segments in the order of time at {series}, but segment {i} "
+                f"starts at {starts_s[i]:.6f} s, before segment {i - 1} ends at {end:.6f} s; "
+                "export the parts as files of their own",
+            )
+    return _laid_out(rate_hz, starts_s, counts)
+
+
+def _laid_out(rate: float, starts_s: Sequence[float], counts: Sequence[int]) -> Timeline:
+    """Runs on the uniform grid that begins with the first of them."""
+    first = np.cumsum([0, *counts[:-1]])
+    grid = np.rint((np.asarray(starts_s) - starts_s[0]) * rate).astype(np.int64)
+    for i in range(1, len(grid)):
+        end = grid[i - 1] + counts[i - 1]
+        grid[i] = max(grid[i], end)
     runs = np.stack([grid, first, counts], axis=1).astype(np.int64)
-    return Timeline(rate, start_s, int(grid[-1] + counts[-1]), runs)
+    return Timeline(rate, float(starts_s[0]), int(grid[-1] + counts[-1]), runs)
 
 
-def _median_period(path: Path, series: str, stamps: h5py.Dataset) -> float:
+def _median_period(path: Path, series: str, stamps: Any) -> float:
     """Median step over blocks spread through the recording, in seconds."""
     starts = np.unique(np.linspace(0, max(0, len(stamps) - 4096), 16).astype(int))
     blocks = [np.diff(stamps[s : s + 4096].astype(np.float64)) for s in starts.tolist()]
@@ -132,7 +193,7 @@ def _median_period(path: Path, series: str, stamps: h5py.Dataset) -> float:
     return period
 
 
-def _scan(path: Path, series: str, stamps: h5py.Dataset, period: float) -> tuple[list[int], float]:
+def _scan(path: Path, series: str, stamps: Any, period: float) -> tuple[list[int], float]:
     """First samples after a pause, and the total time spent inside runs, in seconds."""
     breaks: list[int] = []
     inside = 0.0

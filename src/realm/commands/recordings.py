@@ -1,0 +1,65 @@
+"""What is done with recordings before any training: look whether they are fit."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from realm.commands.options import JsonOption
+from realm.commands.terminal import answer, answering, working
+
+if TYPE_CHECKING:
+    from realm.inspection.inspection import Inspection
+
+FIT, FAULTS = 0, 1
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A recording of any supported format.")],
+    lfp: Annotated[
+        str | None, typer.Option("--lfp", help="Path of the neural series, where several.")
+    ] = None,
+    behavior: Annotated[
+        str | None, typer.Option("--behavior", help="Path of the behavior to decode.")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="Write the suggested recipe to this file.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is in a recording, whether it is fit, and what to decode it with.
+
+    Exit codes: 0 fit, 1 faults were found, 2 it cannot be read.
+
+    Examples:
+      realm inspect monkey1.nwb
+      realm inspect day1.mat --recipe my_task.toml
+      realm inspect day1.ns3 --behavior cursor --json
+    """
+    with answering(as_json), working(f"inspecting {file}"):
+        from realm.inspection.inspection import inspect_recording
+        from realm.inspection.screen import screen
+
+        found = inspect_recording(file, lfp, behavior)
+        if recipe is not None:
+            _write_recipe(found, recipe, lfp)
+    said = [] if recipe is None else [f"recipe: {recipe}"]
+    answer(as_json, found.as_json() | {"recipe": recipe}, [*screen(found), *said])
+    sys.exit(FIT if found.fit else FAULTS)
+
+
+def _write_recipe(found: Inspection, recipe: Path, lfp: str | None) -> None:
+    from realm.files import write_text
+    from realm.inspection.suggestion import check_recipe, recipe_text
+
+    if found.suggestion is None:
+        raise ValueError(
+            f"{found.file}: expected behavior to suggest a recipe for, found none that can be "
+            "used; name it with --behavior, or under [behavior] in a recording.toml"
+        )
+    text = recipe_text(found.suggestion, recipe.stem, lfp)
+    check_recipe(text, str(recipe))
+    write_text(recipe, text)

@@ -1,0 +1,138 @@
+"""One pass over the samples: what every channel looks like, and the spectrum of line noise.
+
+Short recordings are read whole; of long ones, blocks spread evenly, and it is said how much.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import welch
+
+from realm.data.recording import Recording
+
+BUDGET_VALUES = 1 << 27  # samples x channels that are looked at
+BLOCK_VALUES = 1 << 21
+SPECTRUM_S = 8.0  # of one segment: lines of 1/8 Hz
+SPECTRUM_SEGMENTS = 64
+SPECTRUM_CHANNELS = 16
+ROBUST = 1.4826
+
+
+class Statistics(NamedTuple):
+    """What the samples look like.
+
+    Attributes:
+        seen: share of the stored samples that was looked at, 0 to 1.
+        missing: (channels,) share of the seen samples that are not finite.
+        first_missing_s: when the first of them was, on the clock of the file; None if none is.
+        scale_v: (channels,) robust standard deviation in volts; NaN where all is missing.
+        constant: (channels,) share of the seen samples that equal the one before.
+        stuck_s: (channels,) longest stretch of one value, in seconds.
+        stuck_at_s: (channels,) when it began, on the clock of the file.
+        frequencies_hz, power_db: (frequencies,) spectrum, the median over segments and channels;
+            empty where the recording is shorter than a segment.
+    """
+
+    seen: float
+    missing: NDArray[np.float64]
+    first_missing_s: float | None
+    scale_v: NDArray[np.float64]
+    constant: NDArray[np.float64]
+    stuck_s: NDArray[np.float64]
+    stuck_at_s: NDArray[np.float64]
+    frequencies_hz: NDArray[np.float64]
+    power_db: NDArray[np.float64]
+
+
+def statistics_of(recording: Recording) -> Statistics:
+    """Look at the samples of a recording; gaps do not count."""
+    n, rate = recording.n_channels, recording.sampling_rate_hz
+    seen, missing, constant = 0, np.zeros(n), np.zeros(n)
+    stuck, stuck_at = np.zeros(n), np.zeros(n)
+    scales, first_missing = [], None
+    for start, stop in _blocks(recording):
+        x = recording.read(start, stop)
+        finite = np.isfinite(x)
+        seen += len(x)
+        missing += (~finite).sum(axis=0)
+        if first_missing is None and not finite.all():
+            first_missing = recording.start_s + (start + int(np.argmin(finite.all(axis=1)))) / rate
+        if len(x) > 1:
+            same = np.diff(x, axis=0) == 0
+            constant += same.sum(axis=0) * (len(x) / (len(x) - 1))
+            _longest(same, start, stuck, stuck_at)
+        scales.append(_scale(x))
+    stored = int(recording.signal.timeline.runs[:, 2].sum())
+    frequencies, power = _spectrum(recording)
+    return Statistics(
+        seen / max(1, stored), missing / max(1, seen), first_missing, _median(np.array(scales)),
+        constant / max(1, seen), (stuck + (stuck > 0)) / rate, recording.start_s + stuck_at / rate,
+        frequencies, power,
+    )  # fmt: skip
+
+
+def _blocks(recording: Recording) -> list[tuple[int, int]]:
+    """Blocks of the grid within the runs, thinned out evenly to the budget."""
+    size = max(1, BLOCK_VALUES // recording.n_channels)
+    blocks = [
+        (start, min(start + size, grid + count))
+        for grid, _, count in recording.signal.timeline.runs.tolist()
+        for start in range(grid, grid + count, size)
+    ]
+    most = max(1, BUDGET_VALUES // BLOCK_VALUES)
+    chosen = np.unique(np.linspace(0, len(blocks) - 1, min(most, len(blocks))).astype(int))
+    return [blocks[i] for i in chosen.tolist()]
+
+
+def _longest(
+    same: NDArray[np.bool_], start: int, stuck: NDArray[np.float64], at: NDArray[np.float64]
+) -> None:
+    """Update the longest run of equal samples of each channel, in samples."""
+    for channel in np.flatnonzero(same.any(axis=0)).tolist():
+        changes = np.flatnonzero(~same[:, channel])
+        edges = np.concatenate([[-1], changes, [len(same)]])
+        lengths = np.diff(edges) - 1
+        longest = int(np.argmax(lengths))
+        if lengths[longest] > stuck[channel]:
+            stuck[channel], at[channel] = lengths[longest], start + edges[longest] + 1
+
+
+def _scale(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Robust standard deviation of each channel of a block, thinned out to be quick."""
+    x = x[:: max(1, len(x) // 20000)]
+    return ROBUST * _median(np.abs(x - _median(x)))
+
+
+def _median(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of the finite values of each column, NaN where there are none."""
+    out = np.full(x.shape[1], np.nan)
+    known = np.isfinite(x).any(axis=0)
+    out[known] = np.nanmedian(np.where(np.isfinite(x), x, np.nan)[:, known], axis=0)
+    return out
+
+
+def _spectrum(recording: Recording) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    rate = recording.sampling_rate_hz
+    length = round(SPECTRUM_S * rate)
+    starts = [
+        start
+        for grid, _, count in recording.signal.timeline.runs.tolist()
+        for start in range(grid, grid + count - length + 1, length)
+    ]
+    if not starts or length < 16:
+        return np.empty(0), np.empty(0)
+    chosen = np.unique(np.linspace(0, len(starts) - 1, SPECTRUM_SEGMENTS).astype(int))
+    channels = np.unique(np.linspace(0, recording.n_channels - 1, SPECTRUM_CHANNELS).astype(int))
+    spectra = []
+    for i in chosen.tolist():
+        x = recording.read(starts[i], starts[i] + length)[:, channels]
+        usable = np.isfinite(x).all(axis=0) & (np.ptp(np.nan_to_num(x), axis=0) > 0)
+        if usable.any():
+            frequencies, power = welch(x[:, usable], rate, nperseg=length, axis=0)
+            spectra.append(10 * np.log10(np.maximum(power, 1e-300)).T)
+    if not spectra:
+        return np.empty(0), np.empty(0)
+    return frequencies, np.median(np.concatenate(spectra), axis=0)
