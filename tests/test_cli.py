@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -16,15 +22,21 @@ import pytest
 from typer.testing import CliRunner
 
 from realm import cli
+from realm.commands.examples import examples_of
 from realm.evaluation.results import read_results
 from realm.files import write_tensors
 
 LFP = "processing/ecephys/LFP/ElectricalSeriesLFP"
 HAND = "processing/behavior/Position/hand"
-COMMANDS = [
-    "run", "prepare", "pretrain", "distill", "evaluate", "calibrate", "benchmark", "decode",
-    "bundle", "tune", "paper-protocol", "simulate", "demo",
-]  # fmt: skip
+FUNCTIONS = {
+    info.name or info.callback.__name__.replace("_", "-"): info.callback
+    for info in cli.app.registered_commands
+    if info.callback is not None
+}
+COMMANDS = list(FUNCTIONS)
+PRINT_RESULTS = {
+    "run", "evaluate", "decode", "calibrate", "bundle", "benchmark", "report", "compare",
+}  # fmt: skip
 
 
 class Said(NamedTuple):
@@ -213,9 +225,128 @@ def test_help_fits_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
         assert "runs/<recipe>-<time>" in done.output  # markup did not eat the default
 
 
-def test_every_command_is_listed_here() -> None:
-    found = [info.callback.__name__ for info in cli.app.registered_commands]  # type: ignore[union-attr]
-    assert [name.replace("_", "-") for name in found] == COMMANDS
+def test_help_names_the_exit_codes() -> None:
+    said = " ".join(CliRunner().invoke(cli.app, ["--help"]).output.split())
+    assert "0 done, 1 a check failed, 2 wrong input, 130 stopped with Ctrl-C" in said
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples_that_parse(name: str) -> None:
+    import typer
+
+    group = typer.main.get_command(cli.app)
+    shown = CliRunner().invoke(cli.app, [name, "--help"], env={"COLUMNS": "80"}).output
+    examples = examples_of(FUNCTIONS[name])
+    assert examples
+    for example in examples:
+        assert "".join(example.split()) in "".join(shown.split())
+        program, given, *rest = shlex.split(example)
+        assert program == "realm"
+        group.commands[given].make_context(given, rest)  # type: ignore[attr-defined]
+    assert any(example.startswith(f"realm {name}") for example in examples)
+
+
+@pytest.mark.parametrize("name", sorted(PRINT_RESULTS))
+def test_commands_that_print_results_answer_machines(name: str) -> None:
+    assert "as_json" in inspect.signature(FUNCTIONS[name]).parameters
+
+
+# Answers for machines ----------------------------------------------------------------------------
+
+
+def answered(said: Said) -> dict[str, object]:
+    """The one JSON object on stdout."""
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_run_and_its_report_as_json(
+    command: Command, data: Path, small_recipe: Path, finished: Path, tmp_path: Path
+) -> None:
+    given = (small_recipe, "--data", data, "--out", finished, "--json")
+    found = answered(command("run", *given))
+    assert found == answered(command("evaluate", *given))
+    assert found["report"] == str(finished / "report.html")
+    rows = read_results(finished / "results.csv")
+    assert isinstance(found["results"], list)
+    assert len(found["results"]) == len(rows)
+    assert {row["method"] for row in found["results"]} == {row.method for row in rows}
+    assert None in {row["lookahead_ms"] for row in found["results"]}  # infinite: not in JSON
+    page = tmp_path / "page.html"
+    found = answered(command("report", finished, "--out", page, "--json"))
+    assert found == {"report": str(page), "bytes": page.stat().st_size}
+
+
+def test_a_decoder_as_json(
+    command: Command, data: Path, recordings: list[Path], finished: Path, tmp_path: Path
+) -> None:
+    model, file = finished / "seed0" / "model", data / "simA_day0.nwb"
+    out = tmp_path / "a.csv"
+    found = answered(command("decode", file, "--model", model, "--out", out, "--json"))
+    assert (found["bins"], found["bin_ms"], found["out"]) == (3500, 20.0, str(out))
+    found = answered(command("bundle", model, "--session", "simA_day0", "--out", tmp_path / "b",
+                             "--json"))  # fmt: skip
+    assert (found["session_id"], found["channels"]) == ("simA_day0", 6)
+    found = answered(command("calibrate", recordings[2], "--model", model, "--out", tmp_path / "c",
+                             "--set", "calibrate.optimization.steps=2", "--json"))  # fmt: skip
+    assert (found["session_id"], found["label_s"]) == ("simB_day0", "all")
+
+
+def test_runs_side_by_side(command: Command, finished: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(finished, other)
+    record = json.loads((other / "run.json").read_text())
+    record["recipe"]["signal"]["bin_ms"] = 40.0
+    (other / "run.json").write_text(json.dumps(record))
+    page = tmp_path / "page.html"
+    said = command("compare", finished, other, "--out", page)
+    assert said.code == 0, said.err
+    assert "signal.bin_ms" in said.out
+    assert f"page: {page}" in said.out
+    found = answered(command("compare", finished, other, "--out", page, "--json"))
+    assert found["settings"] == {"signal.bin_ms": {"run": "20", "other": "40"}}
+    assert found["runs"]["other"]["against_the_first"]["mean"] == 0.0  # type: ignore[index]
+
+
+# Ctrl-C ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(
+    jobs: int, data: Path, small_recipe: Path, tmp_path: Path
+) -> None:
+    """The whole process group is interrupted, as a terminal does, while a teacher is trained."""
+    out = tmp_path / "run"
+    long = "pretrain.optimization={steps=100000, batch_size=4, validate_every=5, patience=99999}"
+    going = subprocess.Popen(
+        [sys.executable, "-m", "realm", "run", str(small_recipe), "--data", str(data), "--out",
+         str(out), "--jobs", str(jobs), "--set", "seeds=[0, 1, 2]", "--set", long],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    wanted = [out / f"seed{seed}" / "teacher" / "metrics.jsonl" for seed in range(jobs)]
+    try:
+        while not all(path.exists() and path.stat().st_size for path in wanted):
+            assert going.poll() is None, going.communicate()
+            time.sleep(0.05)
+        os.killpg(going.pid, signal.SIGINT)
+        said, errors = going.communicate(timeout=120)
+    finally:
+        end_group(going)
+    assert going.returncode == 130
+    assert said == ""
+    assert errors.splitlines()[-1].startswith("stopped: ")
+    assert "Traceback" not in errors
+    assert not list(out.rglob("*.part"))
+    assert not (out / "seed2").exists()
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End whatever a failed test left running."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 # Bad input ---------------------------------------------------------------------------------------
@@ -344,7 +475,7 @@ def test_a_recipe_that_cannot_be_read(command: Command, data: Path, tmp_path: Pa
 
 def test_a_folder_without_recordings(command: Command, small_recipe: Path, tmp_path: Path) -> None:
     said = command("run", small_recipe, "--data", tmp_path / "none", "--out", tmp_path / "out")
-    refused(said, tmp_path / "none", "expected recordings (*.nwb)", "name another folder")
+    refused(said, tmp_path / "none", "expected recordings", "NWB", "name another folder")
 
 
 def test_an_output_folder_that_cannot_be_written(

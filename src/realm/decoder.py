@@ -25,8 +25,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 import realm
 from realm.data.behavior import align
-from realm.data.nwb import Recording
 from realm.data.prepare import prepare_all
+from realm.data.recording import Recording
 from realm.data.sessions import PreparedSession
 from realm.evaluation.metrics import mean_r2
 from realm.files import (
@@ -118,7 +118,7 @@ class Decoder(
         """Prepare the recordings, pretrain a teacher, distill the student.
 
         Args:
-            X: NWB files, one per session. Behavior is read from them as the recipe says.
+            X: recordings, one per session. Behavior is read from them as the recipe says.
             y: not used; there for scikit-learn.
 
         Raises:
@@ -140,7 +140,7 @@ class Decoder(
         """Decode a whole recording, bin by bin as it would run live.
 
         Args:
-            X: an NWB file, or samples (samples, channels) in volts at the session's rate.
+            X: a recording, or samples (samples, channels) in volts at the session's rate.
             session_id: which session's adapter and statistics to use; None = the one the file
                 names, or the decoder's only one.
 

@@ -21,6 +21,7 @@ from realm.evaluation.config import BaselinesConfig, BenchmarkConfig
 from realm.files import sha256_json
 from realm.signal import SignalConfig
 from realm.training.config import CalibrateConfig, DistillConfig, PretrainConfig, Strict
+from realm.training.tracking import TrackingConfig
 
 
 class LabelsConfig(Strict):
@@ -43,6 +44,7 @@ class Recipe(Strict):
     calibrate: CalibrateConfig = CalibrateConfig()
     baselines: BaselinesConfig = BaselinesConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @field_validator("seeds")
     @classmethod

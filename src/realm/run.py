@@ -10,6 +10,7 @@ belong to the same recipe and data, so a run that was stopped goes on where it w
     seed0/model/         the decoder: `realm decode FILE --model DIR`
     seed0/results.csv    this seed's rows; results.csv holds those of all seeds
     figures/, report.md, report.html, run.json
+    tracking/            where the recipe asks for TensorBoard
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ import torch
 from accelerate import Accelerator
 
 import realm
-from realm.data.prepare import find_recordings, prepare_all
+from realm.data.formats import find_recordings
+from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSession
 from realm.decoder import Decoder
 from realm.evaluation.figures import read_metrics
@@ -39,7 +41,9 @@ from realm.files import make_folder, read_json, sha256_file, write_json
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.recipe import Recipe
+from realm.report.write import write_report
 from realm.stages import STUDENT_PARTS, Clock, Progress, SeedRun, each_seed, silent
+from realm.training.tracking import tracked
 
 Stage = Literal["prepare", "pretrain", "distill", "evaluate"]
 
@@ -102,6 +106,7 @@ def run_prepared(
     rows = [row for seed in recipe.seeds for row in read_results(out / f"seed{seed}/results.csv")]
     write_results(rows, out / "results.csv")
     write_outcome(out, [PreparedSession.load(path) for path in prepared], recipe.seeds)
+    write_report(out, measure=False)
     return rows
 
 
@@ -135,13 +140,23 @@ def run_seed(
     progress: Progress | None = None, *, until: Stage,
 ) -> dict[str, dict[str, float]]:  # fmt: skip
     """Train and score one seed; returns wall and CPU seconds of each stage."""
-    job = SeedRun(recipe, prepared, out / f"seed{seed}", seed, progress or silent())
+    progress, folder = progress or silent(), out / f"seed{seed}"
+    name, settings = f"{recipe.name}/seed{seed}", recipe.resolved()
+    with tracked(
+        recipe.tracking, progress.training, name, out / "tracking", settings
+    ) as training:  # fmt: skip
+        job = SeedRun(recipe, prepared, folder, seed, progress._replace(training=training))
+        return _stages_of(job, until)
+
+
+def _stages_of(job: SeedRun, until: Stage) -> dict[str, dict[str, float]]:
     teacher, teacher_cpu_s = job.teacher()
     if until == "pretrain":
         return job.clock.stages
     student, student_cpu_s = job.student(teacher)
     if Accelerator().is_main_process:
-        Decoder.assemble(student, job.sessions, recipe, seed).save_pretrained(job.folder / "model")
+        decoder = Decoder.assemble(student, job.sessions, job.recipe, job.seed)
+        decoder.save_pretrained(job.folder / "model")
     if until == "evaluate":
         evaluate_seed(job, teacher, teacher_cpu_s, student, student_cpu_s)
     return job.clock.stages

@@ -6,8 +6,6 @@ recipe and data is not trained again.
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
 import resource
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +25,7 @@ from realm.recipe import Recipe
 from realm.training.distill import distill, lookahead_bins
 from realm.training.loop import Report
 from realm.training.pretrain import pretrain
+from realm.workers import Workers
 
 Result = TypeVar("Result")
 STUDENT_PARTS = ("data", "signal", "labels", "pretrain", "distill")
@@ -124,8 +123,7 @@ def each_seed(
     """
     if jobs == 1 or len(seeds) == 1:
         return {seed: task(seed, progress) for seed in seeds}
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with Workers(jobs) as pool:
         pending = {seed: pool.submit(_alone, task, seed) for seed in seeds}
         for seed, future in pending.items():
             future.result()

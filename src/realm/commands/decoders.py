@@ -1,4 +1,4 @@
-"""What is done with a trained decoder: calibrate it, decode a recording, bundle it for a rig."""
+"""What is done with a trained decoder: calibrate it, decode a recording, take both to a rig."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
-from realm.commands.options import ModelOption, SetOption, ThreadsOption, use_threads
-from realm.commands.terminal import Bars, figure
+from realm.commands.options import (
+    JsonOption,
+    ModelOption,
+    SetOption,
+    ThreadsOption,
+    use_threads,
+)
+from realm.commands.terminal import Bars, answer, answering, figure, working
 
 
 def calibrate(
-    file: Annotated[Path, typer.Argument(help="An NWB recording of the new session.")],
+    file: Annotated[Path, typer.Argument(help="A recording of the new session, of any format.")],
     model: ModelOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the calibrated decoder.")],
     label_s: Annotated[
@@ -21,22 +27,30 @@ def calibrate(
     overrides: SetOption = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
 ) -> None:
-    """Adapt a decoder to a session it has not seen."""
-    use_threads(threads)
-    from realm.calibration import calibrate_decoder
+    """Adapt a decoder to a session it has not seen.
 
-    with Bars() as bars:
-        outcome = calibrate_decoder(
-            file, model, out, label_s=label_s, overrides=overrides or [], seed=seed,
-            progress=bars.progress,
-        )  # fmt: skip
-    typer.echo(f"{outcome.session_id}: R² on validation {figure(outcome.validation_r2)}")
-    typer.echo(f"decoder: {out}")
+    Examples:
+      realm calibrate day8.nwb --model runs/my_task/seed0/model --out runs/day8
+      realm calibrate day8.nwb --model runs/a/seed0/model --out d8 --label-s 60
+    """
+    with answering(as_json):
+        use_threads(threads)
+        from realm.calibration import calibrate_decoder
+
+        with Bars() as bars:
+            outcome = calibrate_decoder(
+                file, model, out, label_s=label_s, overrides=overrides or [], seed=seed,
+                progress=bars.progress,
+            )  # fmt: skip
+    values = outcome._asdict() | {"model": out, "label_s": "all" if label_s is None else label_s}
+    said = f"{outcome.session_id}: R² on validation {figure(outcome.validation_r2)}"
+    answer(as_json, values, [said, f"decoder: {out}"])
 
 
 def decode(
-    file: Annotated[Path, typer.Argument(help="An NWB recording.")],
+    file: Annotated[Path, typer.Argument(help="A recording of any format.")],
     model: ModelOption,
     out: Annotated[
         Path | None, typer.Option("--out", help="CSV to write.", show_default="FILE.decoded.csv")
@@ -45,15 +59,25 @@ def decode(
         str | None, typer.Option(help="Whose adapter to use.", show_default="the file's session")
     ] = None,
     threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
 ) -> None:
-    """Decode a recording bin by bin, as it would run live, into a CSV."""
-    use_threads(threads)
-    from realm.decoder import Decoder, write_decoded
+    """Decode a recording bin by bin, as it would run live, into a CSV.
 
+    Examples:
+      realm decode day7.nwb --model runs/my_task/seed0/model --out day7.csv
+    """
     out = out or file.with_suffix(".decoded.csv")
-    decoder = Decoder.from_pretrained(str(model))
-    bins = write_decoded(decoder, file, out, session)
-    typer.echo(f"{bins} bins of {decoder.bin_ms:g} ms: {out}")
+    with answering(as_json), working(f"decoding {file}"):
+        use_threads(threads)
+        from realm.decoder import Decoder, write_decoded
+
+        decoder = Decoder.from_pretrained(str(model))
+        bins = write_decoded(decoder, file, out, session)
+    values = {
+        "file": file, "out": out, "bins": bins, "bin_ms": decoder.bin_ms,
+        "behavior": decoder.behavior_names_, "unit": decoder.behavior_unit_,
+    }  # fmt: skip
+    answer(as_json, values, [f"{bins} bins of {decoder.bin_ms:g} ms: {out}"])
 
 
 def bundle(
@@ -65,12 +89,77 @@ def bundle(
     quorum: Annotated[
         float, typer.Option(min=0, max=1, help="Least share of good channels for an output.")
     ] = 0.5,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Also write the student's step as OUT.onnx, checked.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Put one session's decoder into a folder that decodes without torch."""
-    use_threads(1)
-    from realm.bundling import bundle_model
+    """Put one session's decoder into a folder that decodes without torch.
 
-    made = bundle_model(model, out, session, quorum)
-    size = sum(map(len, made.files.values())) / 1e6
-    typer.echo(f"{made.session_id}: {len(made.chain.channel_names)} channels, {size:.1f} MB")
-    typer.echo(f"bundle: {out}")
+    The ONNX graph holds the student alone: features of one bin and state in, behavior and state
+    out. The signal chain that makes the features is in the bundle, not in the graph.
+
+    Examples:
+      realm bundle runs/my_task/seed0/model --session day7 --out bundles/day7
+      realm bundle runs/my_task/seed0/model --session day7 --out bundles/day7 --onnx
+    """
+    graph = out.with_name(out.name + ".onnx")
+    with answering(as_json), working(f"bundling {model}"):
+        use_threads(1)
+        from realm.bundling import bundle_model
+        from realm.onnx_step import onnx_libraries, write_step
+
+        if onnx:
+            onnx_libraries()  # a missing one is said before anything is written
+        made = bundle_model(model, out, session, quorum)
+        checked = write_step(made, graph) if onnx else None
+    size, channels = sum(map(len, made.files.values())), len(made.chain.channel_names)
+    values = {"bundle": out, "session_id": made.session_id, "channels": channels, "bytes": size}
+    lines = [f"{made.session_id}: {channels} channels, {size / 1e6:.1f} MB", f"bundle: {out}"]
+    if checked is not None:
+        values |= {"onnx": graph, "onnx_check": checked._asdict()}
+        lines += [
+            f"onnx: {graph} (the signal chain is not in it)",
+            f"onnx check: {checked.bins} random bins, largest error {checked.behavior_error:.1e} "
+            f"of the behavior's deviation, {checked.state_error:.1e} of the state",
+        ]
+    answer(as_json, values, lines)
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="A recording.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write.", show_default="FILE.safetensors")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", help="Bundle, decoder or run whose behavior is stored as the true one.",
+            show_default="none",
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="A recipe instead of a model.", show_default="none"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Turn a recording into a file that a rig can replay without torch or NWB.
+
+    With a model or a recipe, the file also holds the true behavior as the model decodes it, so that
+    a replay shows both.
+
+    Examples:
+      realm export recordings/day7.nwb --model bundles/day7 --out day7.safetensors
+      realm live bundles/day7 --source replay:day7.safetensors --sink dashboard
+    """
+    out = out or file.with_suffix(".safetensors")
+    with answering(as_json), working(f"exporting {file}"):
+        from realm.exporting import choose_recipe, export_recording
+
+        made = export_recording(file, out, choose_recipe(model, recipe))
+    known = "no behavior"
+    if made.behavior_names:
+        known = f"{', '.join(made.behavior_names)} known in {made.known_share:.1%} of the bins"
+    said = f"{made.session_id}: {made.n_samples} samples of {made.n_channels} channels, {known}"
+    answer(as_json, made._asdict() | {"out": out}, [said, f"recording: {out}"])

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from realm.commands.options import (
     DataOption,
     JobsOption,
+    JsonOption,
     OutOption,
     RecipeArgument,
     SetOption,
@@ -18,7 +18,7 @@ from realm.commands.options import (
     default_out,
     use_threads,
 )
-from realm.commands.terminal import Bars
+from realm.commands.terminal import Bars, answer, answering
 
 
 def benchmark(
@@ -35,21 +35,29 @@ def benchmark(
     overrides: SetOption = None,
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Measure everything the accuracy report says: all methods, label budgets, new days, spikes."""
-    use_threads(threads)
-    from realm.benchmark.command import benchmark as measure
-    from realm.recipe import load_recipe
+    """Measure everything the accuracy report says: all methods, label budgets, new days, spikes.
 
-    resolved = load_recipe(recipe, overrides or [])
-    folder = out or default_out(resolved)
-    with Bars() as bars:
-        outcome = measure(
-            resolved, data, folder, only=only or [], jobs=jobs, progress=bars.progress
-        )
-    for claim in outcome.claims:
-        typer.echo(claim.line())
-    typer.echo(f"report: {folder / 'benchmark.md'}")
+    Examples:
+      realm benchmark my_task.toml --data recordings --out runs/b --jobs 2
+      realm benchmark my_task.toml --data recordings --only lookahead
+    """
+    with answering(as_json):
+        use_threads(threads)
+        from realm.benchmark.command import benchmark as measure
+        from realm.files import read_json
+        from realm.recipe import load_recipe
+
+        resolved = load_recipe(recipe, overrides or [])
+        folder = out or default_out(resolved)
+        with Bars() as bars:
+            outcome = measure(
+                resolved, data, folder, only=only or [], jobs=jobs, progress=bars.progress
+            )
+    values = {"run_folder": folder} | read_json(folder / "benchmark.json")
+    report = f"report: {folder / 'benchmark.md'}"
+    answer(as_json, values, [*(claim.line() for claim in outcome.claims), report])
 
 
 def tune(
@@ -65,7 +73,11 @@ def tune(
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Tune methods with the same budget each, judged on validation time alone."""
+    """Tune methods with the same budget each, judged on validation time alone.
+
+    Examples:
+      realm tune my_task.toml --data recordings --out runs/tuning --method gru
+    """
     use_threads(threads)
     from realm.benchmark.tuning import tune
     from realm.benchmark.tuning_table import best_settings, summary_table
@@ -76,9 +88,8 @@ def tune(
             load_recipe(recipe, overrides or []), data, out, methods, trials=trials, seed=seed,
             jobs=jobs, progress=bars.progress,
         )  # fmt: skip
-    Console().print(summary_table(results).rich())
-    typer.echo(best_settings(results))
-    typer.echo(f"trials: {out / 'tuning.md'}")
+    said = [best_settings(results), f"trials: {out / 'tuning.md'}"]
+    answer(False, {}, said, (summary_table(results).rich(),))
 
 
 def paper_protocol(
@@ -94,7 +105,11 @@ def paper_protocol(
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
 ) -> None:  # fmt: skip
-    """Score as published LFP numbers were, for comparison only, with the inflation beside it."""
+    """Score as published LFP numbers were, for comparison only, with the inflation beside it.
+
+    Examples:
+      realm paper-protocol my_task.toml --data recordings --out runs/published
+    """
     use_threads(threads)
     from realm.benchmark.paper_protocol import paper_protocol as compare
     from realm.benchmark.paper_protocol import protocol_table
@@ -105,5 +120,4 @@ def paper_protocol(
             load_recipe(recipe, overrides or []), data, out, leak_free=leak_free, jobs=jobs,
             progress=bars.progress,
         )  # fmt: skip
-    Console().print(protocol_table(rows).rich())
-    typer.echo(f"rows: {out / 'paper_protocol.csv'}")
+    answer(False, {}, [f"rows: {out / 'paper_protocol.csv'}"], (protocol_table(rows).rich(),))

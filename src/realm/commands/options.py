@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from realm.recipe import Recipe
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of one.")]
-DataOption = Annotated[Path, typer.Option("--data", help="Folder of NWB recordings.")]
+DataOption = Annotated[Path, typer.Option("--data", help="Folder of recordings, of any format.")]
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Run folder.", show_default="runs/<recipe>-<time>"),
@@ -24,6 +24,9 @@ SetOption = Annotated[
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes to use side by side.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads per process.")]
 ClusterOption = Annotated[bool, typer.Option("--cluster", help="Prepare with Ray.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object on stdout, for machines.")
+]
 ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a saved decoder.")]
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from realm.commands.options import (
     ClusterOption,
     DataOption,
     JobsOption,
+    JsonOption,
     OutOption,
     RecipeArgument,
     SetOption,
@@ -19,9 +19,10 @@ from realm.commands.options import (
     default_out,
     use_threads,
 )
-from realm.commands.terminal import Bars
+from realm.commands.terminal import Bars, answer, answering, working
 
 if TYPE_CHECKING:
+    from realm.evaluation.results import ResultRow
     from realm.run import Stage
 
 
@@ -33,9 +34,17 @@ def run(
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
     cluster: ClusterOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Recordings in; a distilled causal decoder, baselines, results and figures out."""
-    _stage("evaluate", recipe, data, out, overrides, jobs, threads, cluster)
+    """Recordings in; a distilled causal decoder, baselines, results and figures out.
+
+    Stopped, it goes on where it was when the same command is given again.
+
+    Examples:
+      realm run my_task.toml --data recordings --out runs/my_task --jobs 2
+      realm run reach_sim --data recordings --set "seeds=[0]" --json
+    """
+    _stage("evaluate", recipe, data, out, overrides, jobs, threads, cluster, as_json)
 
 
 def prepare(
@@ -46,7 +55,11 @@ def prepare(
     jobs: JobsOption = 1,
     cluster: ClusterOption = False,
 ) -> None:
-    """Turn recordings into prepared session files (features, behavior, splits)."""
+    """Turn recordings into prepared session files (features, behavior, splits).
+
+    Examples:
+      realm prepare my_task.toml --data recordings --out runs/my_task --jobs 2
+    """
     _stage("prepare", recipe, data, out, overrides, jobs, 1, cluster)
 
 
@@ -58,7 +71,11 @@ def pretrain(
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Prepare, then pretrain the bidirectional teacher."""
+    """Prepare, then pretrain the bidirectional teacher.
+
+    Examples:
+      realm pretrain my_task.toml --data recordings --out runs/my_task
+    """
     _stage("pretrain", recipe, data, out, overrides, jobs, threads)
 
 
@@ -70,7 +87,11 @@ def distill(
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Prepare and pretrain if need be, then distill the causal student."""
+    """Prepare and pretrain if need be, then distill the causal student.
+
+    Examples:
+      realm distill my_task.toml --data recordings --out runs/my_task
+    """
     _stage("distill", recipe, data, out, overrides, jobs, threads)
 
 
@@ -81,9 +102,15 @@ def evaluate(
     overrides: SetOption = None,
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
+    as_json: JsonOption = False,
 ) -> None:
-    """Score the student and the baselines of a run; earlier stages are done if need be."""
-    _stage("evaluate", recipe, data, out, overrides, jobs, threads)
+    """Score the student and the baselines of a run; earlier stages are done if need be.
+
+    Examples:
+      realm evaluate my_task.toml --data recordings --out runs/my_task
+      realm evaluate my_task.toml --data recordings --out runs/my_task --json
+    """
+    _stage("evaluate", recipe, data, out, overrides, jobs, threads, as_json=as_json)
 
 
 def simulate(
@@ -94,10 +121,16 @@ def simulate(
     channels: Annotated[int, typer.Option(min=1)] = 16,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Write simulated reaching sessions as NWB files."""
-    from realm.demo import write_simulated
+    """Write simulated reaching sessions as NWB files.
 
-    for path in write_simulated(out, subjects, days, duration_s, channels, seed):
+    Examples:
+      realm simulate --out recordings --subjects 1 --days 2 --duration-s 60
+    """
+    with working(f"simulating {subjects * days} sessions"):
+        from realm.demo import write_simulated
+
+        paths = write_simulated(out, subjects, days, duration_s, channels, seed)
+    for path in paths:
         typer.echo(path)
 
 
@@ -105,33 +138,49 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/demo"),
     jobs: JobsOption = 2,
 ) -> None:
-    """Simulate sessions and do the whole main job on them, in a few minutes."""
-    from realm.demo import write_simulated
+    """Simulate sessions and do the whole main job on them, in a few minutes.
 
+    Examples:
+      realm demo --out runs/demo
+    """
     recordings = out / "recordings"
-    write_simulated(recordings, subjects=2, days=2, duration_s=120.0, channels=16, seed=0)
+    with working("simulating 4 sessions"):
+        from realm.demo import write_simulated
+
+        write_simulated(recordings, subjects=2, days=2, duration_s=120.0, channels=16, seed=0)
     _stage("evaluate", "demo", recordings, out, None, jobs, 1)
 
 
 def _stage(
     until: Stage, recipe: str, data: Path, out: Path | None, overrides: list[str] | None,
-    jobs: int, threads: int, cluster: bool = False,
+    jobs: int, threads: int, cluster: bool = False, as_json: bool = False,
 ) -> None:  # fmt: skip
-    use_threads(threads)
-    from realm.recipe import load_recipe
-    from realm.run import run
+    with answering(as_json):
+        use_threads(threads)
+        from realm.recipe import load_recipe
+        from realm.run import run
 
-    resolved = load_recipe(recipe, overrides or [])
-    folder = out or default_out(resolved)
-    with Bars() as bars:
-        rows = run(
-            resolved, data, folder, until=until, jobs=jobs, cluster=cluster, progress=bars.progress
-        )
-    if rows:
-        from realm.evaluation.tables import accuracy_table, cost_table
+        resolved = load_recipe(recipe, overrides or [])
+        folder = out or default_out(resolved)
+        with Bars() as bars:
+            rows = run(
+                resolved, data, folder, until=until, jobs=jobs, cluster=cluster,
+                progress=bars.progress,
+            )  # fmt: skip
+    _results(as_json, rows, folder)
 
-        tables = Console()
-        tables.print(accuracy_table(rows, "test").rich())
-        tables.print(cost_table(rows).rich())
-        typer.echo(f"report: {folder / 'report.html'}")
-    typer.echo(f"run folder: {folder}")
+
+def _results(as_json: bool, rows: list[ResultRow], folder: Path) -> None:
+    """Tables and files of a run; without rows, where it lies."""
+    from dataclasses import asdict
+
+    from realm.evaluation.tables import accuracy_table, cost_table
+
+    values: dict[str, Any] = {"run_folder": folder}
+    if not rows:
+        answer(as_json, values, [f"run folder: {folder}"])
+        return
+    report = folder / "report.html"
+    values |= {"report": report, "results": [asdict(row) for row in rows]}
+    tables = () if as_json else (accuracy_table(rows, "test").rich(), cost_table(rows).rich())
+    answer(as_json, values, [f"report: {report}", f"run folder: {folder}"], tables)

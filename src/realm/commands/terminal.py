@@ -1,13 +1,25 @@
-"""What the user sees while a command works: messages, progress bars, one line for an error."""
+"""What the user sees: messages and progress while a command works, its answer, or one error line.
+
+Progress and errors go to stderr. The answer goes to stdout: text for people, or with `--json` one
+JSON object and nothing else.
+"""
 
 from __future__ import annotations
 
+import json
+import math
+import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from realm.stages import Progress
 
 console = Console(stderr=True)
@@ -15,17 +27,71 @@ console = Console(stderr=True)
 
 def plain(error: BaseException) -> str:
     """What a user is told of an error."""
+    if isinstance(error, ModuleNotFoundError):
+        return plain_text(_missing(error))
+    if not isinstance(error, OSError) or not error.strerror:
+        return plain_text(str(error))
+    named = "" if error.filename is None else f"{error.filename}: "
+    return plain_text(named + error.strerror)
+
+
+def plain_text(text: str) -> str:
+    """Text in which brackets are brackets, not markup."""
     from rich.markup import escape
 
-    if not isinstance(error, OSError) or not error.strerror:
-        return escape(str(error))
-    named = "" if error.filename is None else f"{error.filename}: "
-    return escape(named + error.strerror)
+    return escape(text)
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    return (
+        f"this command needs the package {error.name}, which is not installed; install what "
+        "training needs: pip install 'realm-lfp[train]'"
+    )
 
 
 def figure(value: float) -> str:
     """A score in three digits."""
     return "undefined" if value != value else f"{value:.3f}"
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show that something goes on that has no steps to count, where there is a terminal."""
+    with console.status(plain_text(text)):
+        yield
+
+
+@contextmanager
+def answering(as_json: bool) -> Iterator[None]:
+    """Keep stdout for the JSON object: whatever else is printed meanwhile goes to stderr."""
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        yield
+
+
+def answer(
+    as_json: bool, values: dict[str, Any], lines: Sequence[str], tables: Sequence[Table] = ()
+) -> None:
+    """Give the answer of a command: its tables and lines, or its values as one JSON object.
+
+    A number that is undefined or infinite is null in JSON.
+    """
+    if as_json:
+        typer.echo(json.dumps(_jsonable(values), indent=2, allow_nan=False))
+        return
+    for table in tables:
+        Console().print(table)
+    for line in lines:
+        typer.echo(line)
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 class Bars:

@@ -17,7 +17,7 @@ from realm.evaluation.figures import (
     read_metrics,
     trajectory_figure,
 )
-from realm.evaluation.report import write_report
+from realm.evaluation.report import write_markdown
 from realm.evaluation.results import read_results
 from realm.files import read_tensors, write_tensors
 
@@ -37,7 +37,7 @@ def write_decoding(
 
 
 def write_outcome(run: Path, sessions: Sequence[PreparedSession], seeds: Sequence[int]) -> None:
-    """Draw the figures of a run from its files and write the report."""
+    """Draw the figures of a run from its files and write report.md."""
     rows = read_results(run / "results.csv")
     figures = run / "figures"
     r2_figure(rows, figures / "r2_test.png")
@@ -50,7 +50,7 @@ def write_outcome(run: Path, sessions: Sequence[PreparedSession], seeds: Sequenc
     for session in sessions:
         trajectory = _trajectory(run / f"seed{seeds[0]}" / "decoded", session)
         trajectory_figure(trajectory, figures / f"trajectory_{session.session_id}.png")
-    write_report(run)
+    write_markdown(run)
 
 
 def _trajectory(folder: Path, session: PreparedSession) -> Trajectory:

@@ -1,14 +1,11 @@
-"""The page a person reads after a run: report.md, and report.html that needs no other file.
+"""What a run's folder says of its result, as text and tables, and report.md made of it.
 
-Everything is taken from the run's folder: `results.csv`, `run.json` where it is there, and the
-pictures in `figures/`. The HTML embeds its figures, loads nothing, and follows the reader's light
-or dark setting and screen width.
+Everything is taken from the folder: `results.csv`, `run.json` where it is there, and the pictures
+in `figures/`. The page with everything in it is made by `realm.report`.
 """
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,8 +41,8 @@ class Picture(NamedTuple):
     caption: str
 
 
-def write_report(run_dir: Path | str) -> tuple[Path, Path]:
-    """Write report.md and report.html into the folder of a run; returns their paths.
+def write_markdown(run_dir: Path | str) -> Path:
+    """Write report.md into the folder of a run; returns its path.
 
     Raises:
         ValueError: the folder has no results.csv, or it or run.json cannot be read.
@@ -53,11 +50,12 @@ def write_report(run_dir: Path | str) -> tuple[Path, Path]:
     run_dir = Path(run_dir)
     rows = read_results(run_dir / "results.csv")
     record = read_json(run_dir / "run.json") if (run_dir / "run.json").exists() else {}
-    content = (_title(record, run_dir), headline(rows), _tables(rows), pictures(run_dir))
-    markdown, page = run_dir / "report.md", run_dir / "report.html"
-    write_text(markdown, _markdown(*content, run_dir, _record_tables(record)))
-    write_text(page, _html(*content, _record_tables(record)))
-    return markdown, page
+    text = _markdown(
+        _title(record, run_dir), headline(rows), result_tables(rows), pictures(run_dir), run_dir,
+        record_tables(record),
+    )  # fmt: skip
+    write_text(run_dir / "report.md", text)
+    return run_dir / "report.md"
 
 
 def headline(rows: Sequence[ResultRow]) -> list[str]:
@@ -97,7 +95,8 @@ def _difference(rows: Sequence[ResultRow], other: str, label_s: LabelBudget) -> 
     return number(paired_interval(rows, "student", other, label_s=label_s).mean, sign=True)
 
 
-def _tables(rows: Sequence[ResultRow]) -> list[ResultTable]:
+def result_tables(rows: Sequence[ResultRow]) -> list[ResultTable]:
+    """Accuracy, differences, sessions and cost, as far as there are rows."""
     splits = [split for split in ("test", "validation") if any(r.split == split for r in rows)]
     tables = []
     if "test" in splits:
@@ -136,7 +135,7 @@ def _title(record: Mapping[str, Any], run_dir: Path) -> str:
 # What run.json says -----------------------------------------------------------------------------
 
 
-def _record_tables(record: Mapping[str, Any]) -> list[ResultTable]:
+def record_tables(record: Mapping[str, Any]) -> list[ResultTable]:
     """One two-column table per top-level entry of run.json; nested keys are joined by dots."""
     tables = []
     loose = {key: value for key, value in record.items() if not isinstance(value, Mapping)}
@@ -147,7 +146,7 @@ def _record_tables(record: Mapping[str, Any]) -> list[ResultTable]:
 
 
 def _key_table(name: str, entry: Mapping[str, Any]) -> ResultTable:
-    lines = tuple((key, _short(value)) for key, value in _flat(entry))
+    lines = tuple((key, short_value(value)) for key, value in flat_settings(entry))
     return ResultTable(name, ("Key", "Value"), lines, text_columns=2)
 
 
@@ -159,21 +158,25 @@ def _stage_table(stages: Mapping[str, Mapping[str, float]]) -> ResultTable:
     return ResultTable("stages", ("Stage", "Wall time, s", "CPU time, s"), lines)
 
 
-def _flat(entry: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def flat_settings(entry: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Keys joined by dots, and their values."""
     lines: list[tuple[str, Any]] = []
     for key, value in entry.items():
         name = f"{prefix}{key}"
         lines += (
-            _flat(value, f"{name}.") if isinstance(value, Mapping) and value else [(name, value)]
+            flat_settings(value, f"{name}.")
+            if isinstance(value, Mapping) and value
+            else [(name, value)]
         )
     return lines
 
 
-def _short(value: Any) -> str:
+def short_value(value: Any) -> str:
+    """A value as a table shows it: hashes shortened, None as a dash."""
     if value is None:
         return "–"
     if isinstance(value, list):
-        return ", ".join(map(_short, value)) or "–"
+        return ", ".join(map(short_value, value)) or "–"
     if isinstance(value, float):
         return f"{value:.6g}"
     text = str(value)
@@ -181,7 +184,7 @@ def _short(value: Any) -> str:
     return f"{text[:12]}…" if is_hash else text
 
 
-# The two pages ----------------------------------------------------------------------------------
+# The page -------------------------------------------------------------------------------------
 
 
 def _markdown(
@@ -206,76 +209,3 @@ def _markdown(
         parts.append("## Settings, versions and times\n")
     parts += [f"### {table.title}\n\n{table.markdown()}" for table in record]
     return "\n".join(parts)
-
-
-def _html(
-    title: str,
-    sentences: Sequence[str],
-    tables: Sequence[ResultTable],
-    shown: Sequence[Picture],
-    record: Sequence[ResultTable],
-) -> str:
-    body = [f"<h1>{html.escape(title)}</h1>"]
-    body += [f'<p class="lead">{html.escape(sentence)}</p>' for sentence in sentences]
-    body += [f"<h2>{html.escape(table.title)}</h2>\n{table.html()}" for table in tables]
-    body.append(f"<h2>How it was measured</h2>\n<p>{html.escape(HOW_MEASURED)}</p>")
-    body += ["<h2>Figures</h2>"] if shown else []
-    body += [_html_picture(picture) for picture in shown]
-    body += ["<h2>Settings, versions and times</h2>"] if record else []
-    body += [
-        f"<details><summary>{html.escape(table.title)}</summary>\n{table.html()}</details>"
-        for table in record
-    ]
-    return _PAGE.replace("{title}", html.escape(title)).replace("{body}", "\n".join(body))
-
-
-def _html_picture(picture: Picture) -> str:
-    data = base64.b64encode(picture.path.read_bytes()).decode("ascii")
-    caption = html.escape(picture.caption, quote=True)
-    return (
-        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>
-:root { --ink: #1d1d1f; --muted: #5c5c62; --paper: #ffffff; --line: #dcdce0; --band: #f5f5f7; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #ececf0; --muted: #a5a5ad; --paper: #17171a; --line: #3a3a40; --band: #222226; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.2rem 1rem 4rem; max-width: 62rem; color: var(--ink);
-  background: var(--paper); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0.4rem 0 0.8rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 0.6rem; }
-p { max-width: 46rem; }
-.lead { font-size: 1.05rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.35rem 0.7rem; text-align: left; white-space: nowrap;
-  border-bottom: 1px solid var(--line); }
-th { color: var(--muted); font-weight: 600; }
-.n, .names-1 th:nth-child(n+2), .names-2 th:nth-child(n+3), .names-3 th:nth-child(n+4)
-  { text-align: right; }
-tbody tr:nth-child(even) { background: var(--band); }
-figure { margin: 1.2rem 0 2rem; }
-img { display: block; max-width: 100%; height: auto; background: #ffffff; border-radius: 6px;
-  border: 1px solid var(--line); padding: 0.5rem; }
-figcaption { color: var(--muted); font-size: 0.9rem; margin-top: 0.4rem; overflow-wrap: anywhere; }
-details { margin: 0.4rem 0; }
-details td { white-space: normal; overflow-wrap: anywhere; }
-summary { cursor: pointer; padding: 0.3rem 0; }
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""

@@ -1,0 +1,163 @@
+"""Beside a subject: decode a live stream."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from realm.commands.terminal import console
+
+
+def live(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle; see `realm bundle`.")],
+    source: Annotated[
+        str, typer.Option(help="Where samples come from: lsl:NAME, zmq:ADDRESS, replay:FILE.")
+    ],
+    sinks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sink", show_default="none",
+            help="Where behavior goes: lsl[:NAME], zmq[:ADDRESS], csv:FILE, parquet:FILE, "
+            "dashboard[:PORT]. Repeatable.",
+        ),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Of the samples: V, mV, uV, nV.", show_default="what the source says"),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="File of the decoder's state, saved every second; a restart goes on "
+                     "from it.", show_default="none"),
+    ] = None,
+    status: Annotated[
+        Path | None,
+        typer.Option(help="File of all counters, JSON, written every second.",
+                     show_default="none"),
+    ] = None,
+    longest_fill_s: Annotated[
+        float, typer.Option(help="Longest gap that is filled; after it decoding begins anew.")
+    ] = 2.0,
+    jitter_ms: Annotated[
+        float, typer.Option(help="How far time stamps may lie off. Without a counter of samples, "
+                            "shorter gaps are not seen.")
+    ] = 5.0,
+    late_ms: Annotated[
+        float, typer.Option(help="Without samples for so long, the last output is held.")
+    ] = 100.0,
+    hold_ms: Annotated[
+        float, typer.Option(help="So long after the last decoded bin, held becomes neutral.")
+    ] = 500.0,
+    queue_s: Annotated[
+        float, typer.Option(help="How much signal may wait to be decoded; more is dropped.")
+    ] = 2.0,
+    check_s: Annotated[
+        float, typer.Option(help="Neutral until unit and rate are checked on so much signal.")
+    ] = 1.0,
+    retry_s: Annotated[
+        float, typer.Option(help="Pause before a lost source is opened again.")
+    ] = 1.0,
+) -> None:  # fmt: skip
+    """Decode a live stream until it ends or is stopped (Ctrl-C, SIGTERM).
+
+    Stopped, it gives a last neutral row, finishes the logs, saves the state and ends with code 0.
+
+    Examples:
+
+    realm live bundles/day7 --source lsl:Amplifier --sink lsl:Decoded --sink dashboard
+
+    realm live bundles/day7 --source zmq:tcp://127.0.0.1:5555 --sink csv:day7.csv --state day7.state
+
+    realm live bundles/day7 --source "replay:day7.safetensors?speed=max" --sink csv:day7.csv
+    """
+    from realm.live.loop import LiveLoop
+    from realm.live.settings import LiveSettings
+    from realm.live.specs import make_sink, make_source
+    from realm.streaming import StreamingDecoder
+
+    settings = LiveSettings(
+        longest_fill_s=longest_fill_s, jitter_ms=jitter_ms, late_ms=late_ms, hold_ms=hold_ms,
+        queue_s=queue_s, check_s=check_s, retry_s=retry_s,
+    )  # fmt: skip
+    line = StatusLine()
+    loop = LiveLoop(
+        StreamingDecoder.load(bundle),
+        make_source(source),
+        {text: make_sink(text) for text in sinks or []},
+        settings,
+        unit=unit, state_path=state, status_path=status, say=line.say, report=line.show,
+    )  # fmt: skip
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    for each in before:
+        signal.signal(each, lambda *_: loop.stop())
+    try:
+        with line:
+            loop.run()
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    for text in summary(loop.status.final()):
+        typer.echo(text)
+
+
+class StatusLine:
+    """One line at the bottom of the terminal that says how the stream is; messages above it."""
+
+    def __init__(self) -> None:
+        self._shown = console.status("starting", spinner="dots") if console.is_terminal else None
+
+    def __enter__(self) -> StatusLine:
+        if self._shown is not None:
+            self._shown.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown is not None:
+            self._shown.stop()
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, status: dict[str, Any]) -> None:
+        """The counters as they are."""
+        if self._shown is not None:
+            self._shown.update(one_line(status))
+
+
+def one_line(status: dict[str, Any]) -> str:
+    """The counters that matter while a stream runs."""
+    bins, samples, latency = status["bins"], status["samples"], status["latency_ms"]
+    return (
+        f"{status['state']}: {bins['given']} bins, {bins['neutral']} neutral, {bins['held']} held, "
+        f"{samples['dropped']} samples dropped, {samples['filled']} filled, "
+        f"{status['bad_channels']} bad channels, p99 {latency['p99']:.2f} ms"
+    )
+
+
+def summary(status: dict[str, Any]) -> list[str]:
+    """What is said at the end."""
+    samples, bins, latency = status["samples"], status["bins"], status["latency_ms"]
+    dropped = {
+        name.removeprefix("dropped_"): count
+        for name, count in samples.items() if name.startswith("dropped_") and count
+    }  # fmt: skip
+    why = f" ({', '.join(f'{n} {name}' for name, n in dropped.items())})" if dropped else ""
+    lines = [
+        f"samples: {samples['received']} received, {samples['decoded']} decoded, "
+        f"{samples['dropped']} dropped{why}, {samples['filled']} filled in",
+        f"bins: {bins['given']} given, {bins['decoded']} decoded, {bins['held']} held, "
+        f"{bins['neutral']} neutral",
+        f"latency: p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms, p99.9 "
+        f"{latency['p99.9']:.2f} ms, max {latency['max']:.2f} ms",
+    ]
+    for name, sink in status["sinks"].items():
+        trouble = f", last error: {sink['last_error']}" if sink["errors"] else ""
+        lines.append(
+            f"{name}: {sink['written']} rows, {sink['dropped']} dropped, {sink['failed']} not "
+            f"written{trouble}"
+        )
+    return lines

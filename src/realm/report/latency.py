@@ -1,0 +1,86 @@
+"""How long an answer takes, and what training and decoding cost."""
+
+from __future__ import annotations
+
+import math
+
+from realm.evaluation.metrics import mean_defined
+from realm.evaluation.tables import ResultTable, cost_table, number
+from realm.report.run_folder import RunFolder
+from realm.report.section import Section
+
+TITLE = "Latency and cost"
+
+
+def latency_section(run: RunFolder) -> Section:
+    """The way of a sample to the output that has heard it, and the cost of every method."""
+    tables = [cost_table(run.rows)]
+    text = []
+    total = latency_ms(run)
+    if math.isfinite(total):
+        tables.insert(0, _stages(run))
+        text.append(
+            f"An output has heard what the electrodes gave {number(total, digits=0)} ms before: "
+            "filters and smoothing, a whole bin, and the lookahead. Computing comes on top."
+        )
+    else:
+        text.append(
+            run.needs_sessions.replace("Left out", "The latency of the filters is left out")
+        )
+    if run.benchmark.get("cost"):
+        tables.append(_benchmark_cost(run))
+    return Section(TITLE, tuple(text), tables=tuple(tables))
+
+
+def latency_ms(run: RunFolder) -> float:
+    """From a sample to the output that has heard it; the slowest session's; NaN if not known."""
+    if not run.sessions:
+        return math.nan
+    chain = max(session.chain.latency_ms for session in run.sessions)
+    return chain + run.sessions[0].bin_ms / 2 + lookahead_ms(run)  # the chain counts half a bin
+
+
+def lookahead_ms(run: RunFolder) -> float:
+    """What the student waits for."""
+    waits = [row.lookahead_ms for row in run.rows if row.method == "student"]
+    return max(waits, default=0.0)
+
+
+def load_share(run: RunFolder) -> float:
+    """Time to decode a bin as a share of the bin's length, for the student; NaN if not known."""
+    bin_ms = (run.record.get("recipe") or {}).get("signal", {}).get("bin_ms", math.nan)
+    us = mean_defined([row.us_per_bin for row in run.rows if row.method == "student"])
+    return us / (1000 * float(bin_ms))
+
+
+def _stages(run: RunFolder) -> ResultTable:
+    session = max(run.sessions, key=lambda s: s.chain.latency_ms)
+    lines = [
+        (name, text, number(wait, digits=1))
+        for name, wait, text in session.chain.describe()
+        if name != "masked"
+    ]
+    lines.append(("rest of the bin", "a sample at its begin waits longest",
+                  number(session.bin_ms / 2, digits=1)))  # fmt: skip
+    lines.append(("lookahead", "distill.lookahead_ms", number(lookahead_ms(run), digits=1)))
+    lines.append(("sum", "", number(latency_ms(run), digits=1)))
+    title = f"Where the delay comes from ({session.session_id})"
+    return ResultTable(title, ("Stage", "What it does", "Delay, ms"), tuple(lines), text_columns=2)
+
+
+def _benchmark_cost(run: RunFolder) -> ResultTable:
+    """What the benchmark counted, at the session with the most channels."""
+    keys = {
+        "signal": "Signal", "method": "Method", "channels": "Channels",
+        "macs_per_bin": "Multiply-accumulates per bin", "state_bytes": "State, bytes",
+        "input_bits_per_s": "Input, bits per s", "teacher_cpu_s": "Its teacher, CPU s",
+        "total_uw": "Power, µW (estimate)",
+    }  # fmt: skip
+    lines = tuple(tuple(_cell(row.get(key)) for key in keys) for row in run.benchmark["cost"])
+    return ResultTable("Cost as the benchmark counts it", tuple(keys.values()), lines, 2)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, int | float):
+        return number(float(value), digits=0)
+    return "–" if value is None else str(value)
