@@ -1,0 +1,111 @@
+"""What a stream remembers, and its file: saved while decoding goes on, restored at a restart."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realm.files import write_bytes, write_json
+from realm.live.bins import BinClock, BinsState
+from realm.live.timeline import Timeline, TimelineState
+from realm.streaming import StreamingDecoder, StreamState
+from realm.streaming.state import LARGEST, from_bytes, to_bytes
+
+SAVE_S = 1.0
+
+
+class LiveState(NamedTuple):
+    """Everything that decides how a stream goes on; never changed, only replaced."""
+
+    stream: StreamState
+    timeline: TimelineState
+    bins: BinsState
+    next_bin: int  # rows of earlier bins were given
+    behavior: NDArray[np.float64]  # (dims,) of the last row
+    approved: int  # 1 if unit and rate of the connection were found to be right
+
+
+def initial_state(decoder: StreamingDecoder, timeline: Timeline, bins: BinClock) -> LiveState:
+    """Before the first sample: the last row is the neutral one."""
+    return LiveState(
+        decoder.initial_state(), timeline.initial_state(), bins.initial_state(), 0,
+        np.array(decoder.bundle.neutral, dtype=np.float64), 0,
+    )  # fmt: skip
+
+
+def save(path: Path, state: LiveState, decoder: StreamingDecoder) -> None:
+    """Write the state to a file, whole or not at all."""
+    write_bytes(path, to_bytes(state, decoder.bundle.sha256))
+
+
+def restore(path: Path, template: LiveState, decoder: StreamingDecoder) -> LiveState:
+    """The state that `save` wrote.
+
+    Raises:
+        ValueError: it is damaged, or of another bundle, precision or version.
+    """
+    try:
+        with path.open("rb") as stream:
+            state = from_bytes(stream.read(LARGEST + 1), template, decoder.bundle.sha256)
+        decoder.state_from_bytes(decoder.state_to_bytes(state.stream))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return state
+
+
+class Keeper(threading.Thread):
+    """Writes state and status once a second, so that decoding never waits for a disk.
+
+    Args:
+        state, status: what is to be written at this moment; `state` may give None.
+        save_state: writes a state, or None.
+        status_path: of the status, or None.
+        report: is shown the status as well.
+        failed: is told of an error of the disk; the next second may be better.
+    """
+
+    def __init__(
+        self,
+        state: Callable[[], LiveState | None],
+        status: Callable[[], dict[str, Any]],
+        save_state: Callable[[LiveState], None] | None,
+        status_path: Path | None,
+        report: Callable[[dict[str, Any]], None],
+        failed: Callable[[OSError], None],
+    ) -> None:
+        super().__init__(name="realm-keeper", daemon=True)
+        self._state, self._status, self._save = state, status, save_state
+        self._status_path, self._report, self._failed = status_path, report, failed
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Write until told to stop."""
+        while not self._stopping.wait(SAVE_S):
+            self.write()
+
+    def write(self) -> None:
+        """Write now."""
+        try:
+            state = self._state()
+            if self._save is not None and state is not None:
+                self._save(state)
+        except OSError as error:
+            self._failed(error)
+        status = self._status()
+        try:
+            if self._status_path is not None:
+                write_json(self._status_path, status)
+        except OSError as error:
+            self._failed(error)
+        self._report(status)
+
+    def stop(self) -> None:
+        """End, and write once more what is true now."""
+        self._stopping.set()
+        self.join()
+        self.write()

@@ -1,0 +1,161 @@
+"""The thread that reads the source: open, match, read, and open again when it is lost."""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realm.live.channels import Fit, match
+from realm.live.clock import now_s
+from realm.live.queue import BoundedQueue
+from realm.live.source import Block, Source, SourceEndedError, SourceLostError, StreamInfo
+from realm.live.status import Status
+
+READ_S = 0.2  # longest wait for samples before the thread looks whether it shall stop
+
+
+class Connected(NamedTuple):
+    """A source was opened and fits."""
+
+    info: StreamInfo
+    fit: Fit
+    connection: int
+
+
+class Arrival(NamedTuple):
+    """Samples that arrived, in volts and in the order of the bundle."""
+
+    rows: NDArray[np.float64]  # (samples, channels + dims), true behavior at the end, NaN = unknown
+    times_s: NDArray[np.float64]
+    first_index: int | None
+    connection: int
+    arrived_s: float
+
+
+class Gone(NamedTuple):
+    """The source is lost or refused; it is tried again."""
+
+    state: str  # lost, refused, waiting
+    reason: str
+
+
+class Ended(NamedTuple):
+    """Nothing more will come: the source ended, or cannot be used (error)."""
+
+    error: BaseException | None = None
+
+
+Message = Connected | Arrival | Gone | Ended
+
+
+class Reader(threading.Thread):
+    """Reads a source into a queue until it ends or is told to stop.
+
+    A source that does not fit is an error as long as none ever did: someone is there to correct
+    it. Later it is refused, closed, and opened again after a pause, since a subject may depend on
+    what comes out.
+
+    Args:
+        source: what to read.
+        names, rate_hz, dims: channels, rate and dims of behavior of the bundle.
+        queue: where messages go; it is bounded in samples.
+        status: whose counters of the source's side are kept.
+        retry_s: pause before a source is opened again.
+        unit: of the samples, if the source's own word is not to be taken.
+    """
+
+    def __init__(
+        self, source: Source, names: tuple[str, ...], rate_hz: float, dims: int,
+        queue: BoundedQueue[Message], status: Status, retry_s: float, unit: str | None,
+    ) -> None:  # fmt: skip
+        super().__init__(name="realm-reader", daemon=True)
+        self._source, self._names, self._rate_hz, self._dims = source, names, rate_hz, dims
+        self._queue, self._status, self._retry_s, self._unit = queue, status, retry_s, unit
+        self._stopping, self._refused = threading.Event(), threading.Event()
+        self._waits = bool(getattr(source, "can_wait", False))
+        self._connection = 0
+        self._lost = ""  # why, as it was said last
+
+    def stop(self) -> None:
+        """End soon; what was read stays in the queue."""
+        self._stopping.set()
+
+    def refuse(self) -> None:
+        """Close the source, whose samples showed that it does not fit, and open it again."""
+        self._refused.set()
+
+    def run(self) -> None:
+        """Read until the end."""
+        error: BaseException | None = None
+        try:
+            while not self._stopping.is_set():
+                self._connect_and_read()
+                self._source.close()
+                self._stopping.wait(self._retry_s)
+        except SourceEndedError:
+            pass
+        except BaseException as caught:  # said by the thread that decodes
+            error = caught
+        try:
+            self._source.close()
+        except OSError as caught:
+            error = error or caught
+        self._queue.put(Ended(error))
+
+    def _connect_and_read(self) -> None:
+        try:
+            info = self._source.open()
+            if self._unit is not None:
+                info = info._replace(unit=self._unit)
+            fit = match(info, self._names, self._rate_hz)
+            self._connection += 1
+            self._refused.clear()
+            self._lost = ""
+            self._queue.put(Connected(info, fit, self._connection))
+            self._read(fit)
+        except SourceLostError as error:
+            if self._lost != str(error):  # said once, not at every attempt
+                self._lost = str(error)
+                self._queue.put(Gone("lost" if self._connection else "waiting", self._lost))
+        except ValueError as error:
+            if not self._connection:
+                raise
+            self._status.stream.refused += 1
+            self._queue.put(Gone("refused", str(error)))
+
+    def _read(self, fit: Fit) -> None:
+        while not (self._stopping.is_set() or self._refused.is_set()):
+            block = self._source.read(READ_S)
+            self._status.stream.refused_messages = getattr(self._source, "refused_messages", 0)
+            if block is None:
+                continue
+            n = len(block.samples)
+            self._status.samples.received += n
+            if not n:
+                self._status.stream.empty_blocks += 1
+                continue
+            try:
+                arrival = self._converted(block, fit)
+            except ValueError:
+                self._status.samples.dropped_refused += n
+                raise
+            if not self._queue.put(arrival, n, wait=self._waits):
+                self._status.samples.dropped_stopped += n
+
+    def _converted(self, block: Block, fit: Fit) -> Arrival:
+        arrived_s = now_s()
+        volts = fit.apply(block.samples)
+        times = np.asarray(block.times_s, dtype=np.float64)
+        if times.shape != (len(volts),):
+            raise ValueError(
+                f"expected a time stamp for each of {len(volts)} samples, got {times.shape}; the "
+                "source no longer sends what it said"
+            )
+        truth = np.full((len(volts), self._dims), np.nan)
+        if block.behavior is not None and block.behavior.shape == truth.shape:
+            truth[:] = block.behavior
+        rows = np.concatenate([volts, truth], axis=1)
+        return Arrival(rows, times, block.first_index, self._connection, arrived_s)

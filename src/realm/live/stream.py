@@ -1,0 +1,194 @@
+"""A stream that is decoded: samples in, rows out, everything counted; no threads, no waiting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realm.live import memory
+from realm.live.bins import BinClock
+from realm.live.clock import now_s
+from realm.live.rows import decoded_rows, from_row, own_rows
+from realm.live.settings import LiveSettings
+from realm.live.sink import Outputs
+from realm.live.status import Status
+from realm.live.timeline import Happened, Timed, Timeline
+from realm.streaming import StreamingDecoder
+
+Floats = NDArray[np.float64]
+
+
+class Stream:
+    """One stream of samples on its way through timeline and decoder.
+
+    Args:
+        decoder: of the bundle.
+        settings: what is done when the stream is not perfect.
+        status: whose counters of samples, stream and bins are kept.
+        present: whether time stamps are of the present; if not, latency is counted from when the
+            samples were taken up.
+
+    Attributes:
+        state: everything that decides how the stream goes on; replaced, never changed, so that
+            another thread may save it at any time.
+    """
+
+    def __init__(
+        self, decoder: StreamingDecoder, settings: LiveSettings, status: Status, present: bool
+    ) -> None:
+        self._decoder, self._status, self._present = decoder, status, present
+        self._channels = len(decoder.channel_names)
+        self._neutral = np.array(decoder.bundle.neutral, dtype=np.float64)
+        dims, rate_hz = len(self._neutral), decoder.sampling_rate_hz
+        self._timeline = Timeline(
+            rate_hz, self._channels + dims, settings.longest_fill_s, settings.jitter_ms
+        )
+        self.bins = BinClock(decoder.bin_ms, rate_hz, decoder.bundle.lookahead_bins, dims)
+        self.state = memory.initial_state(decoder, self._timeline, self.bins)
+        self._checks = settings.check_s > 0
+        self.state = self.state._replace(approved=int(not self._checks))
+        self._joins = True  # until the first samples of a connection
+
+    def restore(self, path: Path) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            ValueError: it is damaged or of another bundle.
+        """
+        self.state = memory.restore(path, self.state, self._decoder)
+        self.part()
+
+    def part(self) -> None:
+        """The connection is over: what is held back goes, its numbers mean nothing any more."""
+        unplaced, timeline = self._timeline.rejoined(self.state.timeline)
+        self._status.samples.dropped_unplaced += unplaced
+        self.state = self.state._replace(timeline=timeline)
+        self._joins = True
+
+    def approve(self, right: bool) -> None:
+        """Unit and rate of the connection are known to be right or wrong; if not, it is neutral."""
+        if self.state.approved != right:
+            self.state = self.state._replace(approved=int(right))
+
+    def take(
+        self, rows: Floats, times_s: Floats, first_index: int | None, lost: int
+    ) -> tuple[list[Outputs], Floats, Floats]:
+        """Decode samples.
+
+        Args:
+            rows: (samples, channels + dims) volts and true behavior.
+            times_s, first_index, lost: see `Timeline.step`.
+
+        Returns:
+            The rows to be given, the samples (samples, channels) on an even time axis, and
+            measured rates.
+        """
+        taken_s = now_s()
+        timed, happened, rates, timeline = self._timeline.step(
+            rows, times_s, first_index, self.state.timeline, lost
+        )
+        self.state = self.state._replace(timeline=timeline)
+        if any(happened):
+            self._count(happened)
+        outputs = []
+        for start, stop in _stretches(timed.skipped_s):
+            part = Timed._make(each[start:stop] for each in timed)
+            if not math.isnan(part.skipped_s[0]):
+                self._begin_anew(float(part.skipped_s[0]))
+            outputs.append(self._decode(part, taken_s))
+            self._joins = False
+        return outputs, timed.rows[:, : self._channels], rates
+
+    def own(self, n: int, held: bool) -> Outputs:
+        """The next `n` rows without samples: the value before (`held`), or the neutral one."""
+        state = self.state
+        behavior = state.behavior if held else self._neutral
+        first_s = self._timeline.expected_s(state.timeline)
+        first_s = now_s() if math.isnan(first_s) else first_s + self._ahead_s(state.next_bin)
+        rows = own_rows(state.next_bin, n, first_s, self.bins.bin_s, behavior, held, self._channels)
+        self.state = state._replace(next_bin=state.next_bin + n, behavior=behavior)
+        self._status.bins.neutral_late += 0 if held else n
+        return rows
+
+    def late_bins(self, silent_s: float) -> int:
+        """How many rows should have come by now if no samples came for so long."""
+        more = silent_s * self._decoder.sampling_rate_hz
+        return self.bins.due(self.state.bins, more) - self.state.next_bin
+
+    def due_s(self) -> float:
+        """How long after the last samples the next row should come."""
+        more = self.bins.samples_to(self.state.bins, self.state.next_bin)
+        return max(0, more) / self._decoder.sampling_rate_hz
+
+    def _ahead_s(self, bin_: int) -> float:
+        """From when the next sample is due to the end of this bin."""
+        waited = self.bins.samples_to(self.state.bins, bin_) - 1
+        lookahead_s = self._decoder.bundle.lookahead_bins * self.bins.bin_s
+        return waited / self._decoder.sampling_rate_hz - lookahead_s
+
+    def _begin_anew(self, skipped_s: float) -> None:
+        state = self.state
+        bins = self.bins.renewed(state.bins, skipped_s, state.next_bin)
+        self._status.bins.skipped += bins.base - state.next_bin
+        self.state = state._replace(
+            stream=self._decoder.initial_state(), bins=bins, next_bin=bins.base,
+            approved=0 if self._joins and self._checks else state.approved,
+        )  # fmt: skip
+
+    def _decode(self, timed: Timed, taken_s: float) -> Outputs:
+        state, channels = self.state, self._channels
+        decoded, stream = self._decoder.step(timed.rows[:, :channels], state.stream)
+        ended, bins = self.bins.step(timed.times_s, timed.rows[:, channels:], state.bins)
+        now = now_s()
+        rows = decoded_rows(decoded, ended, now if self._present else None, now - taken_s)
+        if not state.approved:
+            rows.behavior[:] = self._neutral
+            rows.neutral[:] = True
+        late = int(np.searchsorted(rows.bin, state.next_bin))
+        given = from_row(rows, late) if late else rows
+        state = state._replace(stream=stream, bins=bins)
+        if len(given.bin):
+            last = given.behavior[-1].astype(np.float64)
+            state = state._replace(next_bin=int(given.bin[-1]) + 1, behavior=last)
+        self.state = state
+        self._status.samples.decoded += int(np.count_nonzero(timed.real))
+        self._count_bins(given, decoded.quality.neutral[late:], late)
+        self._status.bins.restarted += int(np.count_nonzero(decoded.quality.restarted))
+        return given
+
+    def _count_bins(self, given: Outputs, quorum: Any, late: int) -> None:
+        bins, n_quorum = self._status.bins, int(np.count_nonzero(quorum))
+        bins.late += late
+        bins.decoded += len(given.bin)
+        bins.neutral_quorum += n_quorum
+        bins.neutral_unchecked += int(np.count_nonzero(given.neutral)) - n_quorum
+        bins.gap += int(np.count_nonzero(given.gap))
+        bins.misses += int(np.count_nonzero(given.latency_ms > self._decoder.bin_ms))
+        self._status.latency.add(given.latency_ms)
+        if len(given.bin):
+            self._status.bad_channels = int(given.bad_channels[-1])
+
+    def _count(self, happened: Happened) -> None:
+        samples, stream = self._status.samples, self._status.stream
+        samples.dropped_duplicated += happened.duplicated
+        samples.dropped_backward += happened.backward
+        samples.dropped_untimed += happened.untimed
+        samples.dropped_unplaced += happened.unplaced
+        samples.filled += happened.filled
+        stream.bad_times += happened.bad_times
+        stream.clock_steps += happened.clock_steps
+        stream.number_restarts += happened.number_restarts
+        stream.gaps += happened.gaps
+        stream.resets += happened.resets
+
+
+def _stretches(skipped_s: Floats) -> Iterator[tuple[int, int]]:
+    """Begin and end of the stretches between which the decoder begins anew; none is empty."""
+    begins = np.flatnonzero(~np.isnan(skipped_s)).tolist()
+    return pairwise(sorted({0, *begins, len(skipped_s)}))

@@ -1,0 +1,120 @@
+"""Samples from a ZeroMQ publisher; `zmq_format.py` says what it sends.
+
+Nothing that arrives is believed: a message that is not in the format is counted and passed over,
+and one frame is at most `LARGEST_FRAME` bytes. A sender that goes away is noticed by its
+connection, one that starts anew by its `stream_id`; what was lost shows in `first_index`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zmq
+
+from realm.live.clock import now_s
+from realm.live.source import Block, SourceLostError, StreamInfo
+from realm.live.zmq_address import check_address
+from realm.live.zmq_format import LARGEST_FRAME, SAMPLES_TOPIC, Samples, decode_samples
+
+OPEN_S = 2.0  # longest wait for the first message
+MOST_WAITING = 1_000  # messages; beyond them the newest are dropped, which `first_index` shows
+OTHER_CLOCK_S = 60.0  # stamps this far from now are of another clock
+
+
+class ZMQSource:
+    """The publisher at this address, such as tcp://127.0.0.1:5555.
+
+    Attributes:
+        refused_messages: how many were not in the format and were passed over, in all.
+        refused_because: what was wrong with the last of them.
+    """
+
+    def __init__(self, address: str) -> None:
+        check_address(address, f"source zmq:{address}")
+        self.address = address
+        self.refused_messages, self.refused_because = 0, ""
+        self._socket: Any = None
+        self._monitor: Any = None
+        self._poller: Any = None
+        self._first: Samples | None = None  # what the open stream is; its block is read first
+        self._waiting: Block | None = None
+
+    def open(self) -> StreamInfo:
+        """Connect and wait for the first message, which says what the stream is; see `Source`."""
+        self.close()
+        self._connect()
+        before, until = self.refused_messages, now_s() + OPEN_S
+        first = None
+        while first is None and now_s() < until:
+            first = self._next(until - now_s())
+        if first is None:
+            self.close()
+            refused = self.refused_messages - before
+            said = f"; {refused} were refused, the last: {self.refused_because}" if refused else ""
+            raise SourceLostError(
+                f"zmq:{self.address}: no message of samples within {OPEN_S:g} s{said}"
+            )
+        self._check_clock(first.block)
+        self._first, self._waiting = first, first.block
+        return first.info
+
+    def read(self, timeout_s: float) -> Block | None:
+        """The samples of the next message; see `Source`."""
+        if self._first is None:
+            raise SourceLostError(f"zmq:{self.address}: not open")
+        if self._waiting is not None:
+            block, self._waiting = self._waiting, None
+            return block
+        received = self._next(timeout_s)
+        if received is None:
+            return None
+        if (received.stream_id, received.info) != (self._first.stream_id, self._first.info):
+            self._lost("the sender started anew, or sends something else now")
+        return received.block
+
+    def close(self) -> None:
+        """Disconnect; see `Source`."""
+        if self._socket is not None:
+            self._socket.disable_monitor()
+            self._monitor.close(linger=0)
+            self._socket.close(linger=0)
+        self._socket = self._monitor = self._first = self._waiting = None
+
+    def _connect(self) -> None:
+        self._socket = zmq.Context.instance().socket(zmq.SUB)
+        self._socket.setsockopt(zmq.RCVHWM, MOST_WAITING)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_FRAME)
+        self._socket.setsockopt(zmq.SUBSCRIBE, SAMPLES_TOPIC)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._socket.connect(self.address)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+
+    def _next(self, timeout_s: float) -> Samples | None:
+        """One message; None if none came in time, or none that is in the format."""
+        ready = dict(self._poller.poll(max(0, round(1000 * timeout_s))))
+        if self._socket not in ready:  # what arrived before the loss is read first
+            if self._monitor in ready:
+                self._lost("the connection was lost")
+            return None
+        try:
+            return decode_samples(self._socket.recv_multipart(zmq.NOBLOCK))
+        except ValueError as error:
+            self.refused_messages += 1
+            self.refused_because = str(error)
+            return None
+
+    def _lost(self, why: str) -> None:
+        self.close()
+        raise SourceLostError(f"zmq:{self.address}: {why}")
+
+    def _check_clock(self, block: Block) -> None:
+        behind_s = now_s() - float(block.times_s[-1]) if len(block.times_s) else 0.0
+        if abs(behind_s) > OTHER_CLOCK_S:
+            self.close()
+            raise ValueError(
+                f"zmq:{self.address}: expected times in seconds on CLOCK_MONOTONIC of this machine "
+                f"(time.monotonic() in Python), these are {behind_s:.0f} s behind; correct the "
+                "sender"
+            )
