@@ -1,0 +1,209 @@
+"""A long stream at maximum speed: step times, memory, and whether either grows."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realm.certify.check import Curve, Finding, at_most, not_measured, reading
+from realm.certify.machine import load
+from realm.certify.process import NOT_HERE, give_memory_back, resident_mb
+from realm.certify.step_times import StepTimes
+from realm.certify.trial import Trial
+from realm.streaming import StreamingDecoder
+
+PARTS = 10  # that the stream is divided into, for its course
+WARM_UP = 0.1  # share of the stream that comes before, at least:
+SHORTEST_WARM_UP = 1000  # bins
+READINGS = 100  # of memory
+MOST_SLOPE = 1.0  # MB per hour of stream
+MOST_GROWTH = 1.5  # of the median step time, last tenth over first
+ALLOWED_SHARE = 0.5  # of a bin, for a step: the rest is for the amplifier, transport and sinks
+MOST_MISSED = 1000.0  # bins per million that took longer than a bin
+
+Samples = NDArray[np.float64]
+
+
+class Endured(NamedTuple):
+    """What a long stream was like; the warm-up does not count."""
+
+    tenths: list[StepTimes]
+    hours: list[float]  # of stream, when memory was read
+    memory_mb: list[float]  # empty where it cannot be read
+    bins: int
+    outputs: int  # that came
+    not_finite: int
+    collections: int  # by Python's garbage collector
+    wall_s: float
+
+
+def bin_ends(n: int, per_bin: float) -> int:
+    """Samples that have come when n bins are complete."""
+    return math.ceil(n * per_bin - 1e-9)
+
+
+def endure(
+    decoder: StreamingDecoder, samples: Samples, bins: int, report: Callable[[int, int], None]
+) -> Endured:
+    """Decode so many bins, a bin per step, of a signal that is repeated without end."""
+    warm_up = max(SHORTEST_WARM_UP, round(WARM_UP * bins))
+    every = max(1, bins // READINGS)
+    tenths = [StepTimes(decoder.bin_ms) for _ in range(PARTS)]
+    hours: list[float] = []
+    memory: list[float] = []
+    stream = Stream(decoder, samples)
+    stream.run(warm_up)
+    stream.outputs, stream.not_finite = 0, 0
+    collections, begun = _collections(), time.perf_counter()
+    for done in range(0, bins, every):
+        report(done, bins)
+        taken = stream.run(min(every, bins - done))
+        tenths[done * PARTS // bins].add(1000 * taken)
+        resident = resident_mb()
+        if resident is not None:
+            hours.append((done + len(taken)) * decoder.bin_ms / 3.6e6)
+            memory.append(resident)
+    wall = time.perf_counter() - begun
+    collections = _collections() - collections
+    return Endured(
+        tenths, hours, memory, bins, stream.outputs, stream.not_finite, collections, wall
+    )
+
+
+class Stream:
+    """A stream that goes on for as many bins as it is asked to, a bin per step."""
+
+    def __init__(self, decoder: StreamingDecoder, samples: Samples) -> None:
+        self.decoder, self.samples = decoder, samples
+        self.state = decoder.initial_state()
+        self.per_bin = decoder.sampling_rate_hz * decoder.bin_ms / 1000
+        self.bins, self.at, self.outputs, self.not_finite = 0, 0, 0, 0
+
+    def chunk(self) -> Samples:
+        """The samples that complete the next bin; the signal begins again at its end."""
+        n = bin_ends(self.bins + 1, self.per_bin) - bin_ends(self.bins, self.per_bin)
+        self.bins += 1
+        self.at = 0 if self.at + n > len(self.samples) else self.at
+        self.at += n
+        return self.samples[self.at - n : self.at]
+
+    def step(self) -> float:
+        """Decode the next bin; the seconds that the step itself took."""
+        chunk = self.chunk()
+        start = time.perf_counter()
+        decoded, self.state = self.decoder.step(chunk, self.state)
+        taken = time.perf_counter() - start
+        self.outputs += len(decoded.behavior)
+        self.not_finite += not np.isfinite(decoded.behavior).all()
+        return taken
+
+    def run(self, bins: int) -> NDArray[np.float64]:
+        """Seconds of so many steps."""
+        return np.fromiter((self.step() for _ in range(bins)), np.float64, bins)
+
+
+@contextlib.contextmanager
+def as_live() -> Iterator[None]:
+    """Keep what is loaded out of garbage collections meanwhile, as `realm live` does."""
+    gc.collect()
+    gc.freeze()
+    give_memory_back()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def slope(x: list[float], y: list[float]) -> float:
+    """The median of the slopes of all pairs (Theil and Sen): single steps hardly move it."""
+    if len(x) < 2:
+        return float("nan")
+    one, other = np.triu_indices(len(x), 1)
+    rise, run = np.subtract(y, 0.0), np.subtract(x, 0.0)
+    return float(np.median((rise[other] - rise[one]) / (run[other] - run[one])))
+
+
+def check_endurance(trial: Trial) -> list[Finding]:
+    """A stream of so many hours, bin by bin, as fast as it goes."""
+    decoder = trial.decoder
+    bins = max(PARTS, round(3.6e6 * trial.effort.hours / decoder.bin_ms))
+    with as_live():
+        found = endure(decoder, trial.signal.samples, bins, trial.report)
+    return judged(decoder, found)
+
+
+def judged(decoder: StreamingDecoder, found: Endured) -> list[Finding]:
+    """What is held to limits of a long stream."""
+    hours = found.bins * decoder.bin_ms / 3.6e6
+    whole = StepTimes(decoder.bin_ms)
+    for tenth in found.tenths:
+        whole.merge(tenth)
+    shown = f"{found.bins} bins of {decoder.bin_ms:g} ms ({hours:.3g} h of stream) in a row"
+    first, last = (found.tenths[i].at(50) for i in (0, -1))
+    findings: list[Finding] = [
+        at_most(
+            "bins without an output, or with one that is not finite",
+            abs(found.bins - found.outputs) + found.not_finite, "bins", 0, shown,
+        ),
+        *_latency(decoder, whole, found),
+        at_most(
+            "median step, last tenth over first", last / first, "ratio", MOST_GROWTH,
+            f"{1000 * first:.0f} µs, then {1000 * last:.0f} µs",
+        ),
+        _memory(found, hours),
+        reading(
+            "speed", hours * 3600 / found.wall_s, "times real time",
+            f"{hours:.3g} h of stream in {found.wall_s:.0f} s",
+        ),
+        _histogram("Time of one step", whole, decoder.bin_ms),
+    ]  # fmt: skip
+    if found.memory_mb:
+        findings.append(
+            Curve("Resident memory", found.hours, found.memory_mb, "hours of stream", "MB")
+        )
+    return findings
+
+
+def _latency(decoder: StreamingDecoder, whole: StepTimes, found: Endured) -> list[Finding]:
+    allowed = ALLOWED_SHARE * decoder.bin_ms
+    collector = "on" if gc.isenabled() else "off"
+    text = (
+        f"one step on one bin of samples, warm, {found.bins} bins; garbage collector {collector}, "
+        f"{found.collections} collections; load of the machine {load()}"
+    )
+    return [
+        at_most("step time, p50", whole.at(50), "ms", allowed, text),
+        at_most("step time, p99", whole.at(99), "ms", allowed, text),
+        at_most("step time, p99.9", whole.at(99.9), "ms", decoder.bin_ms, text),
+        reading("step time, longest", whole.largest_ms, "ms", text),
+        at_most(
+            "deadline misses", whole.missed_per_million(), "per million bins", MOST_MISSED,
+            f"{whole.missed} of {whole.n} steps took longer than a bin, {decoder.bin_ms:g} ms",
+        ),
+    ]  # fmt: skip
+
+
+def _memory(found: Endured, hours: float) -> Finding:
+    name, unit = "memory slope", "MB per hour"
+    if not found.memory_mb:
+        return not_measured(name, unit, MOST_SLOPE, NOT_HERE)
+    return at_most(
+        name, slope(found.hours, found.memory_mb), unit, MOST_SLOPE,
+        f"resident memory over {hours:.3g} h of stream, {len(found.hours)} readings, median of "
+        f"the slopes of all pairs; {found.memory_mb[0]:.1f} MB, then {found.memory_mb[-1]:.1f} MB",
+    )  # fmt: skip
+
+
+def _histogram(name: str, times: StepTimes, deadline_ms: float) -> Curve:
+    return Curve(name, *times.bars(), "ms", "steps, log scale", deadline_ms, "one bin")
+
+
+def _collections() -> int:
+    return sum(generation["collections"] for generation in gc.get_stats())

@@ -1,0 +1,199 @@
+"""The certificate for people: one page that needs no other file, and prints on a few sheets."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+from realm.certify.drawing import drawn
+
+SCOPE = (
+    "This page says what was measured of one decoder on one machine at one time. It holds for the "
+    "bundle of this hash on this machine; measure again after a change of either. It is no "
+    "statement on the safety of a subject, and hashes are no signature of a person."
+)
+
+
+def render(content: Mapping[str, Any]) -> str:
+    """The page of a certificate's JSON."""
+    body = [_head(content), _facts(content)]
+    body += [_part(content, part) for part in content["parts"]]
+    body.append(f"<h2>What this page says, and what not</h2><p>{SCOPE}</p>{_signatures()}")
+    title = f"Certificate of decoding: {html.escape(content['bundle']['session_id'])}"
+    return _PAGE.replace("{title}", title).replace("{body}", "\n".join(body))
+
+
+def number(value: float | None) -> str:
+    """Three digits, whole numbers whole; what is unknown is a dash."""
+    if value is None:
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}".replace(",", "\u202f")
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", "\u202f")
+    if abs(value) < 0.001:
+        return f"{value:.2g}"
+    return f"{value:.3g}" if abs(value) < 0.99 or abs(value) >= 1 else f"{value:.4f}"
+
+
+def _head(content: Mapping[str, Any]) -> str:
+    failed = [check for check in content["checks"] if not check["passed"]]
+    total = len(content["checks"])
+    kind = "good" if content["passed"] else "bad"
+    verdict = f"All {total} checks passed" if content["passed"] else (
+        f"{len(failed)} of {total} checks failed"
+    )  # fmt: skip
+    named = "".join(
+        f"<li>{html.escape(check['part'])}: {html.escape(check['name'])}</li>" for check in failed
+    )
+    return f'<h1>Certificate of decoding</h1><p class="verdict {kind}">{verdict}</p>' + (
+        f"<ul>{named}</ul>" if named else ""
+    )
+
+
+def _facts(content: Mapping[str, Any]) -> str:
+    bundle, machine, effort = content["bundle"], content["machine"], content["effort"]
+    versions = ", ".join(f"{k} {v}" for k, v in content["versions"].items() if v)
+    rows = {
+        "Bundle": f"<code>{html.escape(bundle['sha256'])}</code> (SHA-256)",
+        "Session": _text(f"{bundle['session_id']}, subject {bundle['subject']}"),
+        "Input": _text(
+            f"{bundle['channels']} channels ({bundle['dead_channels']} dead in training), "
+            f"{bundle['sampling_rate_hz']:g} Hz"
+        ),
+        "Output": _text(
+            f"{', '.join(bundle['behavior'])} ({bundle['target']}, {bundle['behavior_unit']}), "
+            f"every {bundle['bin_ms']:g} ms, lookahead {bundle['lookahead_ms']:g} ms"
+        ),
+        "Decoder": _text(
+            f"{bundle['student']}; student with {bundle['engine']}, signal chain with "
+            f"{bundle['signal_engine']}"
+        ),
+        "Machine": _text(
+            f"{machine['name']}: {machine['cpu'] or 'unknown processor'}, {machine['cores']} "
+            f"cores, {number(machine['memory_gb'])} GB, {machine['system']}, load "
+            f"{number(machine['load_before'])}, frequency governor "
+            f"{machine['frequency_governor'] or 'unknown'}"
+        ),
+        "Versions": _text(versions),
+        "Measured": _text(
+            f"{content['date'].replace('T', ' ').replace('+00:00', ' UTC')}, "
+            f"{content['duration_s']:.0f} s, seed {content['seed']}"
+        ),
+        "Signal": _text(content["signal"]),
+        "Effort": _text(
+            f"{effort['trials']} random cuts and chunkings, each fault at {effort['placements']} "
+            f"random place(s), {effort['mutations']} damaged copies, {effort['paced_s']:g} s at "
+            f"real pace, {effort['hours']:g} h of stream at maximum speed"
+        ),
+    }
+    lines = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in rows.items())
+    return f'<table class="facts">{lines}</table>'
+
+
+def _part(content: Mapping[str, Any], part: Mapping[str, Any]) -> str:
+    def here(kind: str) -> list[Any]:
+        return [found for found in content[kind] if found["part"] == part["title"]]
+
+    rows, told = [], ""
+    for found in here("checks") + here("readings"):
+        rows.append(_row(found, "" if found["detail"] == told else found["detail"]))
+        told = found["detail"]
+    table = f'<table class="found"><tbody>{"".join(rows)}</tbody></table>'
+    curves = "".join(drawn(curve) for curve in here("curves"))
+    return (
+        f"<section><h2>{_text(part['title'])} <small>{_text(part['question'])}</small></h2>"
+        f"{table if rows else ''}{curves}</section>"
+    )
+
+
+def _row(found: Mapping[str, Any], detail: str) -> str:
+    kind, word, limit = "plain", "no limit", ""
+    if "passed" in found:
+        kind, word = ("good", "passed") if found["passed"] else ("bad", "failed")
+        limit = f"{found['rule']} {number(found['limit'])}"
+    value = "–" if found["value"] is None else f"{number(found['value'])} {found['unit']}"
+    said = f"<div>{_text(detail)}</div>" if detail else ""
+    return (
+        f'<tr><td><span class="{kind}">{word}</span></td><td>{_text(found["name"])}{said}</td>'
+        f'<td class="n">{_text(value)}</td><td>{_text(limit)}</td></tr>'
+    )
+
+
+def _signatures() -> str:
+    lines = "".join(f"<td><span></span>{name}</td>" for name in ("Name", "Date", "Signature"))
+    return f'<table class="sign"><tr>{lines}</tr></table>'
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value), quote=True)
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+:root { --ink: #1d1d1f; --muted: #5c5c62; --paper: #ffffff; --line: #d6d6da; --bar: #3d6ea5;
+  --good: #1a6b38; --good-back: #e4f3e8; --bad: #a3181c; --bad-back: #fbe6e6; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #ececf0; --muted: #a5a5ad; --paper: #17171a; --line: #3a3a40; --bar: #7aa7d9;
+    --good: #86d6a0; --good-back: #1c3325; --bad: #ff9a9a; --bad-back: #42191b; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 58rem; color: var(--ink);
+  background: var(--paper); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 0.8rem; }
+h2 { font-size: 1.05rem; margin: 1.8rem 0 0.4rem; }
+h2 small { color: var(--muted); font-weight: 400; font-size: 0.9rem; margin-left: 0.4rem; }
+p { max-width: 46rem; }
+.verdict { font-size: 1.1rem; font-weight: 650; padding: 0.6rem 0.9rem; border-radius: 6px;
+  max-width: none; }
+.verdict.good { background: var(--good-back); } .verdict.bad { background: var(--bad-back); }
+.good { color: var(--good); } .bad { color: var(--bad); } .plain { color: var(--muted); }
+span.good, span.bad { font-weight: 650; }
+table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
+th, td { padding: 0.3rem 0.6rem 0.3rem 0; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+th { color: var(--muted); font-weight: 600; }
+.facts th { width: 6rem; }
+.found td:first-child { width: 4.6rem; } .found td:nth-child(3) { width: 10.5rem; }
+.found td:last-child { width: 7rem; }
+.found { table-layout: fixed; }
+td.n { text-align: right; padding-right: 1.2rem; font-variant-numeric: tabular-nums; }
+td div { color: var(--muted); font-size: 0.82rem; line-height: 1.4; }
+code { font: 0.85em ui-monospace, SFMono-Regular, Menlo, monospace; }
+figure { margin: 1rem 0 0; max-width: 44rem; }
+figcaption { font-weight: 600; font-size: 0.9rem; }
+svg { display: block; width: 100%; height: auto; font-size: 11px; }
+svg text { fill: var(--muted); } .bar { fill: var(--bar); }
+.line { fill: none; stroke: var(--bar); stroke-width: 1.5; }
+.axis { stroke: var(--muted); } .level { stroke: var(--line); stroke-width: 0.6; }
+line.mark { stroke: var(--bad); stroke-dasharray: 4 3; } svg text.mark { fill: var(--bad); }
+.sign { margin-top: 3.5rem; } .sign td { border: 0; width: 33%; color: var(--muted); }
+.sign span { display: block; border-top: 1px solid var(--ink); margin-right: 1.5rem; }
+@media (max-width: 34rem) {
+  .found td:nth-child(3) { width: 6rem; } .found td:last-child { width: 5rem; }
+}
+@media print {
+  :root { --ink: #000; --muted: #444; --paper: #fff; --line: #bbb; --bar: #3d6ea5;
+    --good: #1a6b38; --good-back: #fff; --bad: #a3181c; --bad-back: #fff; }
+  @page { size: A4; margin: 16mm 15mm; }
+  body { padding: 0; max-width: none; font-size: 9.5pt; line-height: 1.35; }
+  h2 { margin-top: 1.1rem; } th, td { padding-top: 0.15rem; padding-bottom: 0.15rem; }
+  .found td:nth-child(3) { width: 8rem; }
+  .verdict { border: 1.5px solid currentColor; }
+  tr, figure, .sign { break-inside: avoid; } h2 { break-after: avoid; }
+  figure { max-width: 11.5cm; }
+}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
