@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from realm import cli
 from realm.bundling import bundle_decoder, bundle_model
-from realm.data.nwb import Recording
+from realm.data.recording import Recording
 from realm.decoder import Decoder
 from realm.nn.adapters import SessionInfo
 from realm.nn.gru import GRUEncoder
