@@ -1,6 +1,7 @@
 # make demo   set up, then run the main job on simulated sessions (a few minutes)
 # make test   set up, then run all tests
 # make lint   formatting, lint and types, as in CI
+# make docs   the documentation as a site in site/, warnings are errors
 # make bench  the benchmarks
 # make lock   rewrite requirements.lock from pyproject.toml
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -14,7 +15,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 0
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test lint format bench lock clean
+.PHONY: demo test lint format docs bench lock clean
 
 demo: $(READY)
 	$(BIN)/realm demo --jobs $(JOBS)
@@ -30,6 +31,9 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
@@ -49,4 +53,4 @@ lock:
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/^\(torch==[0-9.]*\)+cpu$$/\1/' > requirements.lock
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site

@@ -17,7 +17,7 @@ PACKAGE = Path(realm.__file__).parent
 
 # A module imports from lines above its own, or from its own line.
 LAYERS = [
-    {"files"},
+    {"files", "workers"},
     {"signal"},
     {"streaming"},
     {"live"},
@@ -27,9 +27,11 @@ LAYERS = [
     {"training"},
     {"evaluation"},
     {"recipe", "demo"},
+    {"inspection"},
     {"stages"},
     {"decoder"},
-    {"run", "calibration", "bundling"},
+    {"report"},
+    {"run", "calibration", "bundling", "exporting", "onnx_step"},
     {"benchmark"},
     {"commands"},
     {"cli"},

@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import shlex
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +14,11 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
+QUICKSTART = ROOT / "docs" / "guide" / "quickstart.md"
+GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
@@ -53,7 +56,7 @@ def holding(language: str) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("document", holding("python"), ids=named)
+@pytest.mark.parametrize("document", [d for d in holding("python") if d not in GUIDE], ids=named)
 def test_python_blocks_run_and_print_what_they_say(
     document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,14 +77,79 @@ def lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.strip().splitlines()]
 
 
-def commands(document: Path) -> list[str]:
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the guide speaks of it: recordings, a new day, a recipe that trains at once.
+
+    The run is finished, so that pages which begin with it find it there.
+    """
+    from conftest import SMALL_RECIPE
+
+    from realm.demo import write_simulated
+    from realm.recipe import load_recipe
+    from realm.run import run
+
+    folder = tmp_path_factory.mktemp("workplace")
+    days = write_simulated(folder / "recordings", 1, 3, duration_s=66.0, channels=6, seed=0)
+    (folder / "new").mkdir()
+    days[2].rename(folder / "new" / days[2].name)
+    recipe = folder / "my_task.toml"
+    tiny = SMALL_RECIPE.replace('"small"', '"my_task"')
+    recipe.write_text(tiny.replace("[baselines]", '[baselines]\nmethods = ["ridge"]'))
+    assert run(load_recipe(recipe), folder / "recordings", folder / "runs" / "my_task")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("document", GUIDE, ids=named)
+def test_the_guide_does_what_it_says(
+    document: Path, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every block of a page in its order: commands, Python, and what it prints."""
+    place = tmp_path / "place"
+    shutil.copytree(workplace, place)
+    monkeypatch.chdir(place)
+    namespace: dict[str, Any] = {"__name__": "__document__"}
+    printed = ""
+    for block in blocks(document):
+        where = f"{document}:{block.line}"
+        if block.language == "console":
+            for command in commands_in(block):
+                call(command, where)
+        elif block.language == "python":
+            code = "\n" * (block.line - 1) + block.text
+            with contextlib.redirect_stdout(io.StringIO()) as stream:
+                exec(compile(code, str(document), "exec"), namespace)
+            printed = stream.getvalue()
+        elif block.language == "output":
+            assert lines(printed) == lines(block.text), where
+        else:
+            assert block.language in ("toml", "text"), f"{where}: a block that is not executed"
+
+
+def call(command: str, where: str) -> None:
+    """Run a command of this package as it is written."""
+    from typer.testing import CliRunner
+
+    from realm.cli import app
+
+    program, *arguments = shlex.split(command)
+    assert program == "realm", where
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, f"{where}: {command}: {done.exception!r}\n{done.output}"
+
+
+def commands_in(block: Block) -> list[str]:
     return [
         line.removeprefix("$ ").split("  #")[0].rstrip()
-        for block in blocks(document)
-        if block.language == "console"
         for line in block.text.splitlines()
         if line.startswith("$ ")
     ]
+
+
+def commands(document: Path) -> list[str]:
+    found = (commands_in(block) for block in blocks(document) if block.language == "console")
+    return [command for some in found for command in some]
 
 
 ALL_COMMANDS = [(d, command) for d in DOCUMENTS for command in commands(d)]
@@ -99,7 +167,8 @@ def test_commands_exist_with_their_options(
         assert re.search(rf"^{re.escape(arguments[0])}:", makefile, re.MULTILINE)
         return
     assert program == "realm", f"{named(document)}: expected make or realm, got {command!r}"
-    for name, text in own_recipes(document).items():
+    shown = own_recipes(document) or (own_recipes(QUICKSTART) if document in GUIDE else {})
+    for name, text in shown.items():
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     check_realm(arguments)
