@@ -13,29 +13,54 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import torch
 from rich.console import Console
 
-from benchmarks import preparation, report, signal_chain, streaming, training_layer
+from benchmarks import (
+    growth,
+    preparation,
+    report,
+    signal_chain,
+    start,
+    streaming,
+    training_layer,
+    training_step,
+)
+from benchmarks.timing import Row, Skipped
 
 HERE = Path(__file__).parent
-SUBJECTS = (training_layer, streaming, signal_chain, preparation)
+SUBJECTS = {
+    "layer": training_layer,
+    "training": training_step,
+    "streaming": streaming,
+    "start": start,
+    "signal": signal_chain,
+    "preparation": preparation,
+    "growth": growth,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run all benchmarks, one after the other."""
+    """Run the benchmarks, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny sizes: whether it runs at all")
     parser.add_argument("--out", type=Path, help=f"folder for the results, else {HERE.name}/")
+    parser.add_argument("--only", nargs="+", choices=SUBJECTS, help="subjects; else all")
     options = parser.parse_args(arguments)
-    if options.quick and options.out is None:
-        parser.error("--quick measures nothing worth keeping; name another folder with --out")
+    if (options.quick or options.only) and options.out is None:
+        parser.error("--quick and --only do not give the whole table; name a folder with --out")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     console = Console()
-    rows = []
-    for subject in SUBJECTS:
-        console.print(f"measuring: {subject.__name__.rpartition('.')[2]}")
-        rows += subject.measure(options.quick)
+    rows: list[Row] = []
+    skipped: list[Skipped] = []
+    for name in options.only or SUBJECTS:
+        console.print(f"measuring: {name}")
+        for found in SUBJECTS[name].measure(options.quick):
+            if isinstance(found, Skipped):
+                console.print(f"not measured: {found.name}: {found.why}")
+                skipped.append(found)
+            else:
+                rows.append(found)
     console.print(report.table(rows).rich())
-    report.write(rows, options.out or HERE, options.quick)
+    report.write(rows, skipped, options.out or HERE, options.quick)
 
 
 if __name__ == "__main__":

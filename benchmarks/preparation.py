@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 from benchmarks.signal_chain import PlainBands
 from benchmarks.timing import Row, alternate, compare
 from realm.data.config import DataConfig
-from realm.data.nwb import Recording
 from realm.data.nwb_write import BEHAVIOR_PATH, write_session
 from realm.data.prepare import prepare_session
+from realm.data.recording import Recording
 from realm.data.simulate import SimulationConfig, simulate_session
 from realm.signal import SignalConfig
 

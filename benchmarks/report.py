@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.timing import Row
+from benchmarks.timing import Row, Skipped
 from realm.evaluation.tables import ResultTable
 from realm.files import write_json, write_text
 
@@ -47,18 +47,24 @@ def _three_digits(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def write(rows: Sequence[Row], folder: Path, quick: bool) -> None:
+def write(rows: Sequence[Row], skipped: Sequence[Skipped], folder: Path, quick: bool) -> None:
     """Write `results.md` and `results.json` into `folder`."""
     here = machine()
     write_json(
         folder / "results.json",
-        {"machine": here, "quick": quick, "rows": [row._asdict() for row in rows]},
+        {
+            "machine": here,
+            "quick": quick,
+            "rows": [row._asdict() for row in rows],
+            "skipped": [each._asdict() for each in skipped],
+        },
     )
     named = "\n".join(f"- {key}: {value}" for key, value in here.items())
+    missing = "".join(f"- not measured: {name}: {why}\n" for name, why in skipped)
     warning = "Tiny sizes: these numbers mean nothing.\n\n" if quick else ""
     write_text(
         folder / "results.md",
-        f"# Benchmarks\n\n{warning}{METHOD}\n\n{table(rows).markdown()}\n{named}\n",
+        f"# Benchmarks\n\n{warning}{METHOD}\n\n{table(rows).markdown()}\n{missing}{named}\n",
     )
 
 

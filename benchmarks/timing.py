@@ -34,6 +34,13 @@ class Row(NamedTuple):
     met: bool | None
 
 
+class Skipped(NamedTuple):
+    """What could not be measured here, and why."""
+
+    name: str
+    why: str
+
+
 def alternate(parts: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Seconds]:
     """Run all parts in turn, `rounds` times after one that does not count; seconds of each."""
     taken: dict[str, list[float]] = {name: [] for name in parts}
@@ -70,3 +77,8 @@ def compare(
         target,
         None if target is None else ratio <= target,
     )
+
+
+def limit(name: str, seconds: Seconds, unit: str, allowed: str, at_most_s: float) -> Row:
+    """Make a row of what has to stay under a time instead of beside another measurement."""
+    return compare(name, seconds, unit, allowed, np.full(len(seconds), at_most_s), target=1.0)

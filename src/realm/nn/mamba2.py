@@ -16,7 +16,9 @@ the same family.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +27,10 @@ from torch import Tensor, nn
 from realm.nn.causal_conv import causal_conv_silu
 from realm.nn.gated_norm import gated_norm
 from realm.nn.ssd import ssd
+from realm.signal.engine import without_numba
+
+# From this many bins on, compiled loops are worth their set-up.
+FUSED_LENGTH = 16
 
 
 class Mamba2State(NamedTuple):
@@ -105,9 +111,17 @@ class Mamba2(nn.Module):
 
     def step(self, x: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
         """Mix a chunk and return it with the state that the next chunk starts from."""
-        batch, time, _ = x.shape
-        if time == 0:
+        if x.shape[1] == 0:
             return x.new_zeros(x.shape), state
+        fused = _fused_mixer() if _can_fuse(x, self.conv_kernel) else None
+        if fused is None:
+            return self._plain_step(x, state)
+        y, conv, ssm = fused(x, state.conv, state.ssm, self._merged())
+        return y, Mamba2State(conv, ssm)
+
+    def _plain_step(self, x: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
+        """Compute the same with a function of torch for each part: short chunks, GPUs, oracle."""
+        batch, time, _ = x.shape
         recent = torch.cat((state.conv, self.to_xBC(x)), dim=1)  # (batch, k - 1 + time, channels)
         convolved = causal_conv_silu(recent, self.conv_weight, self.conv_bias)
         sizes = [self.n_heads * self.headdim, self.d_state, self.d_state]
@@ -118,6 +132,43 @@ class Mamba2(nn.Module):
         y, ssm = ssd(inner, dt, A, B + self.B_bias, C + self.C_bias, state.ssm)
         y = gated_norm(y, inner, self.D, self.to_gate(x).to(y.dtype), self.norm_weight)
         return self.out(y), Mamba2State(recent[:, time:], ssm)
+
+    def _merged(self) -> tuple[Tensor, ...]:
+        """The parameters as `realm.nn.compiled.block.Parameters` has them."""
+        inner = self.n_heads * self.headdim
+        silent = self.to_gate.bias.new_zeros(inner + 2 * self.d_state)
+        return (
+            torch.cat((self.to_gate.weight, self.to_xBC.weight, self.to_dt.weight)),
+            torch.cat((self.to_gate.bias, silent, self.to_dt.bias)),
+            self.conv_weight,
+            self.conv_bias,
+            torch.cat((silent[:inner], self.B_bias, self.C_bias)),
+            -torch.exp(self.A_log),
+            self.D.repeat_interleave(self.headdim),
+            self.norm_weight,
+            self.out.weight,
+        )
+
+
+def _can_fuse(x: Tensor, conv_kernel: int) -> bool:
+    """The compiled mixer has one thread; torch's own parts share several."""
+    return (
+        x.device.type == "cpu"
+        and x.shape[1] >= max(FUSED_LENGTH, conv_kernel)
+        and x.dtype in (torch.float32, torch.float64)
+        and torch.get_num_threads() == 1
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+@cache
+def _fused_mixer() -> Callable[..., Any] | None:
+    try:
+        from realm.nn.compiled.mixer import fused_mixer
+    except (ImportError, RuntimeError) as error:  # absent, or nowhere to keep compiled code
+        without_numba("auto", "layers are trained with torch alone", error)
+        return None
+    return fused_mixer
 
 
 class BidirectionalMamba2(nn.Module):
