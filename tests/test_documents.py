@@ -185,7 +185,7 @@ def check_realm(arguments: list[str]) -> None:
     name, *rest = arguments
     assert name in group.commands, f"expected one of {', '.join(group.commands)}, got {name!r}"
     parameters = group.commands[name].make_context(name, rest).params
-    if "recipe" in parameters:
+    if "recipe" in parameters and "overrides" in parameters:
         load_recipe(parameters["recipe"], parameters["overrides"] or [])
 
 

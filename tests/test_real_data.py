@@ -93,7 +93,7 @@ def test_the_decoder_runs_on_a_recording(short: Short) -> None:
 
 
 def session_of(path: Path) -> list[str]:
-    from realm.data.nwb import Recording
+    from realm.data.recording import Recording
 
     with Recording.open(path) as recording:
         return [recording.session_id]
