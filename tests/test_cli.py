@@ -325,6 +325,7 @@ def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(
         [sys.executable, "-m", "realm", "run", str(small_recipe), "--data", str(data), "--out",
          str(out), "--jobs", str(jobs), "--set", "seeds=[0, 1, 2]", "--set", long],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in a terminal
     )  # fmt: skip
     wanted = [out / f"seed{seed}" / "teacher" / "metrics.jsonl" for seed in range(jobs)]
     try:

@@ -83,7 +83,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     The run is finished, so that pages which begin with it find it there.
     """
-    from conftest import SMALL_RECIPE
+    from tiny_recipe import SMALL_RECIPE
 
     from realm.demo import write_simulated
     from realm.recipe import load_recipe

@@ -252,7 +252,7 @@ def troubled(seed: int, numbered: bool) -> Given:
         elif kind == 4:
             stream[1][:] += 1e-3 * rng.normal(size=n)
         elif kind == 5 and stream[2] is not None:
-            stream[2][at:] -= stream[2][at]
+            stream[2][at:] = np.arange(n - at)
         else:
             stream = kept(stream, rng.permutation(n) if n < 20 else np.r_[0:at, at + 1 : n])
         if len(stream[0]) < 3:

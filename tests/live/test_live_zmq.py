@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import socket
@@ -293,6 +294,14 @@ def test_times_of_another_clock_are_refused(publisher: Publisher) -> None:
         opened(publisher, frames)
 
 
+def open_again(source: ZMQSource) -> StreamInfo:
+    """Open as the loop does: what the dead sender left of its connection may be lost first."""
+    for _ in range(20):
+        with contextlib.suppress(SourceLostError):
+            return source.open()
+    return source.open()
+
+
 def test_a_killed_sender_is_noticed_and_may_return_with_other_channels() -> None:
     address = f"tcp://127.0.0.1:{free_port()}"
     senders = [send(address, 4, "first")]
@@ -304,7 +313,8 @@ def test_a_killed_sender_is_noticed_and_may_return_with_other_channels() -> None
         with pytest.raises(SourceLostError, match="connection was lost"):
             read_for_ever(source)
         senders.append(send(address, 5, "second"))
-        assert source.open().channel_names == ("ch0", "ch1", "ch2", "ch3", "ch4")
+        returned = open_again(source)
+        assert returned.channel_names == ("ch0", "ch1", "ch2", "ch3", "ch4")
         assert read(source).samples.shape == (10, 5)
     finally:
         for each in senders:
