@@ -22,6 +22,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.made_up import random_weights
 from realm.certify import endurance
 from realm.certify.check import Check, Curve, Finding, Reading
 from realm.certify.machine import machine, versions
@@ -72,20 +73,13 @@ def made_decoder(size: Size) -> StreamingDecoder:
         size.channels * chain.n_bands, 2, size.layers, size.d_model, size.d_state,
         headdim=min(64, size.d_model), expand=2, conv_kernel=4,
     )  # fmt: skip
-    weights = {name: _drawn(name, shape, rng) for name, shape in sizes.shapes().items()}
+    weights = random_weights(sizes, rng)
     bundle = Bundle(
         session_id="endurance", subject="none", chain=chain, sizes=sizes, weights=weights,
         lookahead_bins=0, behavior_names=("x", "y"), behavior_unit="m/s", target="velocity",
         neutral=(0.0, 0.0),
     )  # fmt: skip
     return StreamingDecoder(bundle)
-
-
-def _drawn(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
-    value = rng.normal(size=shape) / np.sqrt(shape[-1] if len(shape) > 1 else 9)
-    if name.endswith(("norm", ".D", "std")):
-        return 1 + 0.2 * np.abs(value)
-    return value - 3 if name.endswith("dt.bias") else value
 
 
 def measure(decoder: StreamingDecoder, hours: float) -> list[Finding]:

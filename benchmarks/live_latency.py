@@ -31,6 +31,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read once, when the numerical libraries a
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.made_up import random_weights
 from realm.files import write_json
 from realm.live.clock import now_s
 from realm.live.loop import LiveLoop
@@ -220,12 +221,7 @@ def made_up_bundle() -> Bundle:
     chain = chain.fit_guard(training)
     chain = chain.fit_normalization(chain.forward(training))
     sizes = StudentSizes(chain.n_channels * chain.n_bands, 2, **STUDENT)
-    rng, weights = np.random.default_rng(0), {}
-    for name, shape in sizes.shapes().items():
-        value = rng.normal(size=shape) / np.sqrt(shape[-1] if len(shape) > 1 else 9)
-        if name.endswith(("norm", ".D", "std")):
-            value = 1 + 0.2 * np.abs(value)
-        weights[name] = value - 3 if name.endswith("dt.bias") else value
+    weights = random_weights(sizes, np.random.default_rng(0))
     return Bundle(
         session_id="made up", subject="nobody", chain=chain, sizes=sizes, weights=weights,
         lookahead_bins=0, behavior_names=("x", "y"), behavior_unit="m/s", target="velocity",

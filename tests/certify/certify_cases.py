@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.made_up import random_weights
 from realm.certify.check import Check, Finding
 from realm.certify.synthetic import draw_signal
 from realm.certify.trial import Effort, Signal, Trial
@@ -38,12 +39,7 @@ def made_bundle(quorum: float = 0.5, lookahead_bins: int = 0) -> Bundle:
     chain = SignalChain(SignalConfig(line_hz=50.0), RATE_HZ, names).fit_guard(training)
     chain = chain.fit_normalization(chain.forward(training))
     sizes = StudentSizes(CHANNELS * chain.n_bands, 2, 1, 16, 8, 16, 2, 4)
-    rng, weights = np.random.default_rng(0), {}
-    for name, shape in sizes.shapes().items():
-        value = rng.normal(size=shape) / np.sqrt(shape[-1] if len(shape) > 1 else 9)
-        if name.endswith(("norm", ".D", "std")):
-            value = 1 + 0.2 * np.abs(value)
-        weights[name] = value - 3 if name.endswith("dt.bias") else value
+    weights = random_weights(sizes, np.random.default_rng(0))
     return Bundle(
         session_id="rat-<1>", subject="rat", chain=chain, sizes=sizes, weights=weights,
         lookahead_bins=lookahead_bins, behavior_names=("x", "y"), behavior_unit="m/s",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.made_up import random_weights
 from realm.live.clock import now_s
 from realm.live.loop import LiveLoop
 from realm.live.settings import LiveSettings
@@ -61,12 +62,9 @@ def _bundle(
     chain: SignalChain, dims: int, head: np.ndarray, lookahead: int, quorum: float
 ) -> Bundle:
     sizes = StudentSizes(CHANNELS * chain.n_bands, dims, **SIZES)
-    rng, weights = np.random.default_rng(1), {}
-    for name, shape in sizes.shapes().items():
-        value = rng.normal(size=shape) / np.sqrt(shape[-1] if len(shape) > 1 else 9)
-        if name.endswith(("norm", ".D", "std")):
-            value = np.ones(shape)
-        weights[name] = value - 3 if name.endswith("dt.bias") else value
+    weights = random_weights(sizes, np.random.default_rng(1))
+    plain = (name for name in weights if name.endswith(("norm", ".D", "std")))
+    weights |= {name: np.ones_like(weights[name]) for name in plain}
     weights["layers.0.out.weight"] *= 0.2  # the recurrence speaks, but does not drown the signal
     weights["adapter.weight"][:, np.arange(sizes.features) % chain.n_bands > 0] *= 0.1  # slow first
     weights |= {

@@ -75,8 +75,17 @@ class Publisher:
         self.socket.bind(address)
         self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
-    def send_to_listener(self, *messages: list[bytes]) -> None:
-        """Wait for a new listener, then send."""
+    @contextlib.contextmanager
+    def sending_to_listener(self, *messages: list[bytes]) -> Iterator[None]:
+        """Meanwhile, wait for a new listener and send; a socket belongs to one thread at a time."""
+        sending = threading.Thread(target=self._send_to_listener, args=messages)
+        sending.start()
+        try:
+            yield
+        finally:
+            sending.join()
+
+    def _send_to_listener(self, *messages: list[bytes]) -> None:
         assert self.socket.poll(1000 * PATIENCE_S)
         assert self.socket.recv()[:1] == b"\x01"
         self.send(*messages)
@@ -101,11 +110,9 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def opened(publisher: Publisher, *messages: list[bytes]) -> ZMQSource:
     """A source that is open and has these messages before it."""
-    sending = threading.Thread(target=publisher.send_to_listener, args=messages)
-    sending.start()
     source = ZMQSource(publisher.address)
-    source.open()
-    sending.join()
+    with publisher.sending_to_listener(*messages):
+        source.open()
     return source
 
 
@@ -235,8 +242,8 @@ def test_samples_and_times_arrive_as_they_were_sent(publisher: Publisher) -> Non
 
 
 def test_the_stream_says_what_it_is(publisher: Publisher) -> None:
-    threading.Thread(target=publisher.send_to_listener, args=[message()]).start()
-    assert ZMQSource(publisher.address).open() == INFO
+    with publisher.sending_to_listener(message()):
+        assert ZMQSource(publisher.address).open() == INFO
 
 
 def test_what_is_not_in_the_format_is_counted_and_passed_over(publisher: Publisher) -> None:

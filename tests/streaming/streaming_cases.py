@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.made_up import random_weights
 from realm.signal import SignalChain, SignalConfig
 from realm.streaming import Bundle
 from realm.streaming.weights import StudentSizes
@@ -48,15 +49,7 @@ def faulty(samples: int, seed: int = 0) -> np.ndarray:
 
 def weights(sizes: StudentSizes, seed: int = 0) -> dict[str, np.ndarray]:
     """Weights of a plausible student."""
-    rng, made = np.random.default_rng(seed), {}
-    for name, shape in sizes.shapes().items():
-        value = rng.normal(size=shape) / np.sqrt(shape[-1] if len(shape) > 1 else 9)
-        if name.endswith(("norm", ".D", "std")):
-            value = 1 + 0.2 * np.abs(value)
-        if name.endswith("dt.bias"):
-            value = value - 3
-        made[name] = value
-    return made
+    return random_weights(sizes, np.random.default_rng(seed))
 
 
 def bundle(lookahead_bins: int = 0, quorum: float = 0.5, **sizes: int) -> Bundle:

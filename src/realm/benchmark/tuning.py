@@ -12,9 +12,7 @@ trial found is written as soon as it is there; a tuning that was stopped goes on
 
 from __future__ import annotations
 
-import concurrent.futures
 import math
-import multiprocessing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +31,7 @@ from realm.nn.teacher import Teacher
 from realm.recipe import Recipe
 from realm.run import prepare
 from realm.stages import Progress, SeedRun, silent
+from realm.workers import Workers
 
 FITTED_TO_SESSIONS = ("ridge", "kalman")  # their CPU time is a sum over sessions
 UNTRAINED: Any = None  # in the place of a teacher or student that a method must not look at
@@ -101,8 +100,7 @@ def tune(
 def _do(trials: Sequence[Trial], jobs: int, progress: Progress) -> list[TrialResult]:
     if jobs == 1:
         return [_one_trial(trial, progress) for trial in trials]
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with Workers(jobs) as pool:
         results = []
         for result in pool.map(_one_trial_alone, trials):
             progress.say(_line(result))

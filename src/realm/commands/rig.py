@@ -9,6 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from realm.commands.terminal import console
+from realm.live.settings import LiveSettings
+
+USUAL = LiveSettings()
 
 
 def live(
@@ -40,26 +43,26 @@ def live(
     ] = None,
     longest_fill_s: Annotated[
         float, typer.Option(help="Longest gap that is filled; after it decoding begins anew.")
-    ] = 2.0,
+    ] = USUAL.longest_fill_s,
     jitter_ms: Annotated[
         float, typer.Option(help="How far time stamps may lie off. Without a counter of samples, "
                             "shorter gaps are not seen.")
-    ] = 5.0,
+    ] = USUAL.jitter_ms,
     late_ms: Annotated[
         float, typer.Option(help="Without samples for so long, the last output is held.")
-    ] = 100.0,
+    ] = USUAL.late_ms,
     hold_ms: Annotated[
         float, typer.Option(help="So long after the last decoded bin, held becomes neutral.")
-    ] = 500.0,
+    ] = USUAL.hold_ms,
     queue_s: Annotated[
         float, typer.Option(help="How much signal may wait to be decoded; more is dropped.")
-    ] = 2.0,
+    ] = USUAL.queue_s,
     check_s: Annotated[
         float, typer.Option(help="Neutral until unit and rate are checked on so much signal.")
-    ] = 1.0,
+    ] = USUAL.check_s,
     retry_s: Annotated[
         float, typer.Option(help="Pause before a lost source is opened again.")
-    ] = 1.0,
+    ] = USUAL.retry_s,
 ) -> None:  # fmt: skip
     """Decode a live stream until it ends or is stopped (Ctrl-C, SIGTERM).
 
@@ -74,7 +77,6 @@ def live(
     realm live bundles/day7 --source "replay:day7.safetensors?speed=max" --sink csv:day7.csv
     """
     from realm.live.loop import LiveLoop
-    from realm.live.settings import LiveSettings
     from realm.live.specs import make_sink, make_source
     from realm.streaming import StreamingDecoder
 
