@@ -36,7 +36,7 @@ from realm.files import write_json
 from realm.live.clock import now_s
 from realm.live.loop import LiveLoop
 from realm.live.lsl_source import LSLSource
-from realm.live.sink import OutputInfo, Outputs
+from realm.live.sink import Counters, OutputInfo, Outputs
 from realm.signal import SignalChain, SignalConfig
 from realm.streaming import Bundle, StreamingDecoder
 from realm.streaming.weights import StudentSizes
@@ -139,7 +139,7 @@ class Stopwatch:
     def open(self, info: OutputInfo) -> None:
         """Nothing to do."""
 
-    def write(self, outputs: Outputs, status: dict[str, Any]) -> None:
+    def write(self, outputs: Outputs, status: Counters) -> None:
         """Note the instant, and which rows were decoded."""
         now = now_s()
         self._last_s.append(outputs.time_s)

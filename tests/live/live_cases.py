@@ -13,7 +13,7 @@ from benchmarks.made_up import random_weights
 from realm.live.clock import now_s
 from realm.live.loop import LiveLoop
 from realm.live.settings import LiveSettings
-from realm.live.sink import OutputInfo, Outputs
+from realm.live.sink import Counters, OutputInfo, Outputs
 from realm.live.source import Block, SourceEndedError, StreamInfo
 from realm.signal import SignalChain, SignalConfig
 from realm.streaming import Bundle, StreamingDecoder
@@ -166,11 +166,11 @@ class RecordingSink:
         self.opened += 1
         self.info = info
 
-    def write(self, outputs: Outputs, status: dict[str, Any]) -> None:
+    def write(self, outputs: Outputs, status: Counters) -> None:
         self._writes += 1
         self._on_write(self._writes)
         self.rows.append(outputs)
-        self.statuses.append(status)
+        self.statuses.append(status())
 
     def close(self) -> None:
         self.closed += 1

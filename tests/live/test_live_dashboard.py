@@ -196,7 +196,7 @@ async def first_messages(sink: DashboardSink, count: int) -> list[dict[str, Any]
 
 def test_a_browser_with_the_token_gets_the_stream_and_its_last_seconds(sink: DashboardSink) -> None:
     info = output_info()
-    sink.write(make_outputs(7, bad=(3,)), {"samples_lost": 5, "rate": np.float64("nan")})
+    sink.write(make_outputs(7, bad=(3,)), lambda: {"samples_lost": 5, "rate": np.float64("nan")})
 
     async def steps() -> tuple[dict[str, Any], dict[str, Any]]:
         await first_messages(sink, 2)  # so that the rows have been given out before
@@ -206,7 +206,7 @@ def test_a_browser_with_the_token_gets_the_stream_and_its_last_seconds(sink: Das
             session.ws_connect(f"http://{address(sink)[0]}/live", headers=hello(sink)) as browser,
         ):
             await browser.receive()
-            sink.write(make_outputs(4, 7, bad=(3,)), {"samples_lost": 6})
+            sink.write(make_outputs(4, 7, bad=(3,)), lambda: {"samples_lost": 6})
             while True:
                 frame = json.loads((await browser.receive()).data)
                 if frame["rows"]["time_s"]:
@@ -274,14 +274,14 @@ def test_browsers_that_never_read_hold_up_neither_the_decoder_nor_others(
     stuck = [_silent_browser(sink) for _ in range(2)]
     try:
         while not all(_takes_no_more(viewer) for viewer in present):
-            sink.write(outputs, {})
+            sink.write(outputs, dict)
         first_two = tuple(present)
         assert len(first_two) == 2
         assert len(run(first_messages(sink, 20))) == 20
         monkeypatch.setattr(viewers, "STUCK_S", 0.01)
         stuck.append(_silent_browser(sink))  # let go: it has not taken a message for long
         while any(viewer not in first_two for viewer in tuple(present)):
-            sink.write(outputs, {})
+            sink.write(outputs, dict)
     finally:
         sink.close()
         for one in stuck:
@@ -347,7 +347,7 @@ def test_writing_to_what_is_not_open_or_has_stopped_is_an_error(
     sink: DashboardSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(OSError, match="call open first"):
-        DashboardSink().write(make_outputs(1), {})
+        DashboardSink().write(make_outputs(1), dict)
 
     def broken(self: Recent) -> None:
         raise RuntimeError("broken")
@@ -356,7 +356,7 @@ def test_writing_to_what_is_not_open_or_has_stopped_is_an_error(
     assert sink._server is not None
     sink._server._thread.join(WITHIN_S)
     with pytest.raises(OSError, match="broken"):
-        sink.write(make_outputs(1), {})
+        sink.write(make_outputs(1), dict)
 
 
 def test_the_address_is_told_and_the_command_line_makes_the_sink(

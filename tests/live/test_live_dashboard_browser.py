@@ -37,7 +37,7 @@ class Feeder:
         k = 0
         while not self.stop.wait(0.02):
             if not self.pause.is_set():
-                self.sink.write(self.change(k), {"samples_lost": 1234})
+                self.sink.write(self.change(k), lambda: {"samples_lost": 1234})
                 k += 10
 
     def close(self) -> None:

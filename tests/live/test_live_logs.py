@@ -65,7 +65,7 @@ def test_csv_holds_every_row_as_it_was(tmp_path: Path) -> None:
     log = CSVLog(tmp_path / "new" / "log.csv")
     log.open(INFO)
     for first, rows in ((0, 0), (0, 1), (1, 9), (10, 50)):
-        log.write(outputs(first, rows, truth=first > 0), {})
+        log.write(outputs(first, rows, truth=first > 0), dict)
     rows = rows_of(tmp_path / "new" / "log.csv")  # open still
     assert [int(row[0]) for row in rows] == list(range(60))
     expected = outputs(0, 60, truth=True)
@@ -96,7 +96,7 @@ def test_csv_goes_on_with_its_own_file_when_told(tmp_path: Path) -> None:
     for first in (0, 5):
         log = make_sink(f"csv:{tmp_path / 'log.csv'}?append=yes")
         log.open(INFO)
-        log.write(outputs(first, 5), {})
+        log.write(outputs(first, 5), dict)
         log.close()
     assert [int(row[0]) for row in rows_of(tmp_path / "log.csv")] == list(range(10))
 
@@ -105,7 +105,7 @@ def test_csv_that_is_opened_again_goes_on(tmp_path: Path) -> None:
     log = CSVLog(tmp_path / "log.csv")
     for first in (0, 5):
         log.open(INFO)
-        log.write(outputs(first, 5), {})
+        log.write(outputs(first, 5), dict)
         log.close()
     assert len(rows_of(tmp_path / "log.csv")) == 10
 
@@ -115,12 +115,12 @@ def test_csv_repairs_a_line_that_was_cut(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "log.csv"
     log = CSVLog(path)
     log.open(INFO)
-    log.write(outputs(0, 1), {})
+    log.write(outputs(0, 1), dict)
     log.close()
     path.write_bytes(path.read_bytes()[:-cut])
     log = CSVLog(path, append=True)
     log.open(INFO)
-    log.write(outputs(1, 2), {})
+    log.write(outputs(1, 2), dict)
     log.close()
     assert [int(row[0]) for row in rows_of(path)] == [1, 2]
 
@@ -130,7 +130,7 @@ def test_csv_that_was_removed_says_so(tmp_path: Path) -> None:
     log.open(INFO)
     (tmp_path / "log.csv").unlink()
     with pytest.raises(OSError, match="removed"):
-        log.write(outputs(0, 1), {})
+        log.write(outputs(0, 1), dict)
 
 
 FULL_DISK = """
@@ -139,20 +139,20 @@ from test_live_logs import INFO, outputs
 from realm.live.specs import make_sink
 log = make_sink(sys.argv[1])
 log.open(INFO)
-log.write(outputs(0, 100), {})
+log.write(outputs(0, 100), dict)
 {prepare}
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
 refused = []
 for first in range(100, 400, 100):
     try:
-        log.write(outputs(first, 100), {{}})
+        log.write(outputs(first, 100), dict)
         print("taken", first)
     except OSError as error:
         assert sys.argv[1].split(":")[1] in str(error), error
         refused.append(first)
 resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-log.write(outputs(400, 100), {{}})
+log.write(outputs(400, 100), dict)
 log.close()
 print("refused", *refused)
 """
@@ -187,7 +187,7 @@ def test_parquet_on_a_full_disk_refuses_what_it_cannot_keep(tmp_path: Path) -> N
 def test_parquet_that_cannot_be_finished_says_how_many_rows_are_lost(tmp_path: Path) -> None:
     log = parquet_log(tmp_path / "log")
     log.open(INFO)
-    log.write(outputs(0, 70), {})
+    log.write(outputs(0, 70), dict)
     (tmp_path / "log").rmdir()
     with pytest.raises(OSError, match="last 70 rows are lost"):
         log.close()
@@ -203,7 +203,7 @@ if hasattr(log, "part_s"):
     log.part_s = 0.0
 log.open(INFO)
 for call in itertools.count():
-    log.write(outputs(call * 10, 10), {})
+    log.write(outputs(call * 10, 10), dict)
     print(call, flush=True)
 """
 
@@ -236,7 +236,7 @@ def test_parquet_holds_every_row_and_the_facts(tmp_path: Path) -> None:
     log = parquet_log(tmp_path / "log", part_s=0.0)
     log.open(INFO)
     for first, rows in ((0, 1), (1, 9), (10, 0), (10, 50)):
-        log.write(outputs(first, rows, truth=first > 0), {})
+        log.write(outputs(first, rows, truth=first > 0), dict)
     log.close()
     log.close()
     found, expected = table(tmp_path / "log"), outputs(0, 60, truth=True)
@@ -261,7 +261,7 @@ def test_parquet_writes_parts_only_when_they_are_due(
     monkeypatch.setattr("realm.live.parquet_log.now_s", lambda: now[0])
     log.open(INFO)
     for first in range(0, 2500, 100):  # 25 s
-        log.write(outputs(first, 100), {})
+        log.write(outputs(first, 100), dict)
         now[0] += 1.0
     assert [table(p).num_rows for p in sorted((tmp_path / "log").iterdir())] == [1000, 1000]
     log.close()
@@ -272,7 +272,7 @@ def test_parquet_never_writes_over_a_log_and_goes_on_when_told(tmp_path: Path) -
     path = tmp_path / "log"
     first = parquet_log(path)
     first.open(INFO)
-    first.write(outputs(0, 5), {})
+    first.write(outputs(0, 5), dict)
     first.close()
     with pytest.raises(ValueError, match=r"append=yes"):
         parquet_log(path).open(INFO)
@@ -280,7 +280,7 @@ def test_parquet_never_writes_over_a_log_and_goes_on_when_told(tmp_path: Path) -
         parquet_log(path, append=True).open(INFO._replace(behavior_unit="cm/s"))
     again = parquet_log(path, append=True)
     again.open(INFO)
-    again.write(outputs(5, 5), {})
+    again.write(outputs(5, 5), dict)
     again.close()
     assert sorted(table(path)["bin"].to_pylist()) == list(range(10))
 
@@ -305,4 +305,4 @@ def test_behavior_named_like_another_column_is_refused(tmp_path: Path, kind: str
 def test_a_log_that_is_not_open_takes_nothing(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("pyarrow")
     with pytest.raises(OSError, match="open it first"):
-        make_sink(f"{kind}:{tmp_path / 'log'}").write(outputs(0, 1), {})
+        make_sink(f"{kind}:{tmp_path / 'log'}").write(outputs(0, 1), dict)

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ from realm.live.loop import LiveLoop  # noqa: E402
 from realm.live.lsl_sink import FLAGS, LSLSink  # noqa: E402
 from realm.live.lsl_source import LSLSource, standard_unit  # noqa: E402
 from realm.live.settings import LiveSettings  # noqa: E402
-from realm.live.sink import OutputInfo, Outputs  # noqa: E402
+from realm.live.sink import Counters, OutputInfo, Outputs  # noqa: E402
 from realm.live.source import Block, SourceLostError  # noqa: E402
 from realm.live.specs import make_sink, make_source  # noqa: E402
 from realm.streaming import StreamingDecoder  # noqa: E402
@@ -316,7 +315,7 @@ def outputs(first_bin: int, bins: int) -> Outputs:
 def test_behavior_is_sent_with_its_flags_and_times(name: str) -> None:
     sink = LSLSink(name)
     with pytest.raises(OSError, match="not open"):
-        sink.write(outputs(0, 1), {})
+        sink.write(outputs(0, 1), dict)
     sink.open(INFO)
     (found,) = pylsl.resolve_byprop("name", name, timeout=PATIENCE_S)
     inlet = pylsl.StreamInlet(found, recover=False)
@@ -327,7 +326,7 @@ def test_behavior_is_sent_with_its_flags_and_times(name: str) -> None:
     assert described.desc().child("decoder").child_value("bundle_sha256") == INFO.bundle_sha256
     inlet.open_stream(PATIENCE_S)
     for first in range(0, 100, 10):
-        sink.write(outputs(first, 10), {})
+        sink.write(outputs(first, 10), dict)
     sent, got, stamps = outputs(0, 100), [], []
     while len(got) < 100:
         row, stamp = inlet.pull_sample(PATIENCE_S)
@@ -363,7 +362,7 @@ class Kept:
     def open(self, info: OutputInfo) -> None:
         pass
 
-    def write(self, outputs: Outputs, status: dict[str, Any]) -> None:
+    def write(self, outputs: Outputs, status: Counters) -> None:
         self.rows.append(outputs)
 
     def close(self) -> None:

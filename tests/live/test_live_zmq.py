@@ -373,7 +373,7 @@ def heard(sink: ZMQSink, subscriber: Any) -> int:
     """Send until the listener is connected; the next bin."""
     deadline = now_s() + PATIENCE_S
     for first in range(10**9):
-        sink.write(outputs(first), {})
+        sink.write(outputs(first), dict)
         if subscriber.poll(10):
             break
         assert now_s() < deadline
@@ -385,11 +385,11 @@ def heard(sink: ZMQSink, subscriber: Any) -> int:
 def test_behavior_is_sent_with_everything_about_it() -> None:
     sink = ZMQSink(f"tcp://127.0.0.1:{free_port()}")
     with pytest.raises(OSError, match="not open"):
-        sink.write(outputs(0), {})
+        sink.write(outputs(0), dict)
     sink.open(OUTPUT_INFO)
     subscriber = listener(sink.address)
     first = heard(sink, subscriber)
-    sink.write(outputs(first, 7), {})
+    sink.write(outputs(first, 7), dict)
     header, rows = next_rows(subscriber)
     sent = outputs(first, 7)
     assert header["columns"] == [
@@ -415,14 +415,14 @@ def test_a_slow_listener_does_not_hold_up_the_sink_and_sees_what_it_lost() -> No
     messages, together = 3000, 100
     bins = messages * together
     for bin_ in range(first, first + bins, together):  # far more than all buffers hold
-        sink.write(outputs(bin_, together), {})
+        sink.write(outputs(bin_, together), dict)
     got = []
     while subscriber.poll(500):
         got.append(int(next_rows(subscriber)[1][0, 0]))
     assert len(got) < messages
     assert got == sorted(set(got))
     while not subscriber.poll(100):  # the next one gets through again
-        sink.write(outputs(first + bins), {})
+        sink.write(outputs(first + bins), dict)
     assert next_rows(subscriber)[1][0, 0] == first + bins
     subscriber.close(linger=0)
     sink.close()

@@ -37,6 +37,8 @@ class BinClock:
         self._binning = Binning(bin_ms, rate_hz, 1, 1)
         self._lookahead, self._dims = lookahead, dims
         self.bin_s = bin_ms / 1000
+        nothing = np.empty(0)
+        self._none = Ended(np.empty(0, np.int64), nothing, nothing, np.empty((0, dims)))
 
     def initial_state(self, base: int = 0) -> BinsState:
         """Where a decoder that begins anew at bin `base` stands."""
@@ -63,7 +65,10 @@ class BinClock:
 
     def step(self, times_s: Floats, truth: Floats, state: BinsState) -> tuple[Ended, BinsState]:
         """Hear samples with these times and true behavior; the outputs that they complete."""
-        ends = self._binning.ends(state.heard, state.heard + len(times_s))[1:] - state.heard - 1
+        heard = state.heard + len(times_s)
+        ends = self._binning.ends(state.heard, heard)[1:] - state.heard - 1
+        if not len(ends):
+            return self._none, state._replace(heard=heard)
         waited = times_s[ends]
         all_ends = np.concatenate([state.ends_s, waited])
         truths = np.concatenate([state.truths, truth[ends]])
@@ -73,6 +78,5 @@ class BinClock:
             first + np.arange(len(done), dtype=np.int64),
             all_ends[done], waited[done], truths[done],
         )  # fmt: skip
-        heard = state.heard + len(times_s)
         left = len(all_ends) - self._lookahead
         return ended, BinsState(state.base, heard, all_ends[left:], truths[left:])

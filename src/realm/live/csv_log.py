@@ -17,7 +17,7 @@ import numpy as np
 
 from realm.files import make_folder
 from realm.live.log_table import TRUE, column_names, columns
-from realm.live.sink import OutputInfo, Outputs
+from realm.live.sink import Counters, OutputInfo, Outputs
 
 LONGEST_HEADER = 1 << 20  # bytes
 
@@ -59,7 +59,7 @@ class CSVLog:
             raise
         self._info = info
 
-    def write(self, outputs: Outputs, status: dict[str, Any]) -> None:
+    def write(self, outputs: Outputs, status: Counters) -> None:
         """Add the rows as lines.
 
         Raises:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from realm.live.bins import BinClock
 from realm.live.channels import Fit, match
 from realm.live.settings import LiveSettings
 from realm.live.source import StreamInfo
-from realm.live.timeline import Happened, Timed, Timeline
+from realm.live.timeline import Happened, Timed, Timeline, stretches
 from realm.streaming import StreamingDecoder
 
 try:
@@ -74,11 +73,10 @@ class AxisArrayDecoder:
             volts, times, None, self._timeline_state
         )
         self.happened = Happened(*map(sum, zip(self.happened, happened, strict=True)))
-        anew = np.flatnonzero(~np.isnan(timed.skipped_s)).tolist()
-        for start, stop in pairwise(sorted({0, *anew, len(timed.rows)})):
-            if start in anew:
-                self._begin_anew(float(timed.skipped_s[start]))
-            out = self._decoded(Timed._make(part[start:stop] for part in timed), message)
+        for part in stretches(timed):
+            if not np.isnan(part.skipped_s[0]):
+                self._begin_anew(float(part.skipped_s[0]))
+            out = self._decoded(part, message)
             if len(out.data):
                 yield out
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,10 +20,10 @@ class Histogram:
 
     def add(self, latency_ms: NDArray[np.float64]) -> None:
         """Count these latencies; what is off the scale is counted at its end."""
-        if latency_ms.size:
-            low = np.log10(np.maximum(latency_ms, LOWEST_MS) / LOWEST_MS) * PER_DECADE
-            np.add.at(self.counts, np.minimum(low.astype(np.int64), len(self.counts) - 1), 1)
-            self.largest_ms = max(self.largest_ms, float(latency_ms.max()))
+        for each_ms in latency_ms.tolist():  # mostly one
+            step = int(math.log10(max(each_ms, LOWEST_MS) / LOWEST_MS) * PER_DECADE)
+            self.counts[min(step, len(self.counts) - 1)] += 1
+            self.largest_ms = max(self.largest_ms, each_ms)
 
     def percentile(self, percent: float) -> float:
         """Upper edge of the step that holds this percentile, in ms; 0 without any."""

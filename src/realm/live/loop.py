@@ -56,6 +56,7 @@ from realm.live.clock import now_s
 from realm.live.outlet import Outlet
 from realm.live.queue import BoundedQueue, Taken
 from realm.live.reader import Arrival, Connected, Ended, Gone, Message, Reader
+from realm.live.rehearsal import Rehearsal
 from realm.live.settings import LiveSettings
 from realm.live.sink import OutputInfo, Outputs, Sink
 from realm.live.source import Source
@@ -103,6 +104,7 @@ class LiveLoop:
         self._ending = threading.Event()  # the source is not read any more
         self._waits = bool(getattr(source, "can_wait", False))
         self._stream = Stream(decoder, settings, self.status, present=not self._waits)
+        self._rehearsal = None if self._waits else Rehearsal(decoder, settings)
         rate_hz, dims = decoder.sampling_rate_hz, len(decoder.bundle.behavior_names)
         self._queue: BoundedQueue[Message] = BoundedQueue(
             max(1, round(settings.queue_s * rate_hz)), self._ending
@@ -185,6 +187,7 @@ class LiveLoop:
             if taken is not None and not self._take(taken):
                 return
             self._mind_the_time()
+            self._rehearse()
 
     def _finish(self, keeper: memory.Keeper) -> None:
         """What was read is decoded, the last row is neutral, the state is saved."""
@@ -260,6 +263,8 @@ class LiveLoop:
             status.samples.dropped_refused += len(arrival.rows)
             return
         self._arrived_s = arrival.arrived_s
+        if self._rehearsal is not None:
+            self._rehearsal.hear(arrival)
         resets = status.stream.resets
         outputs, volts, rates = self._stream.take(
             arrival.rows, arrival.times_s, arrival.first_index, lost
@@ -311,6 +316,8 @@ class LiveLoop:
         if self._waits or math.isnan(self._arrived_s):
             return IDLE_S
         due_s = self._arrived_s + self.settings.late_ms / 1000 + self._stream.due_s()
+        if self._rehearsal is not None:
+            due_s = min(due_s, self._rehearsal.due_s)
         return min(IDLE_S, max(0.0, due_s - now_s()) + 1e-4)
 
     def _mind_the_time(self) -> None:
@@ -324,6 +331,12 @@ class LiveLoop:
                 self.status.state = "late"
             held = now - self._decoded_s <= self.settings.hold_ms / 1000
             self._hand_over(self._stream.own(late, held))
+
+    def _rehearse(self) -> None:
+        """Have the next step at hand when its samples come."""
+        ready = self._rehearsal
+        if ready is not None and not self._queue.waiting and now_s() >= ready.due_s:
+            ready.run(self._stream.state)
 
 
 @contextmanager

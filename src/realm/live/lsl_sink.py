@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pylsl
 
-from realm.live.sink import OutputInfo, Outputs
+from realm.live.sink import Counters, OutputInfo, Outputs
 
 TYPE = "Behavior"
 BUFFER_S = 60  # that a slow consumer may be behind
@@ -52,7 +52,7 @@ class LSLSink:
             decoder.append_child_value(key, str(getattr(info, key)))
         self._outlet = pylsl.StreamOutlet(described, max_buffered=BUFFER_S)
 
-    def write(self, outputs: Outputs, status: dict[str, Any]) -> None:
+    def write(self, outputs: Outputs, status: Counters) -> None:
         """Send the rows; consumers that are not there, or too slow, are not waited for."""
         if self._outlet is None:
             raise OSError(f"sink lsl:{self.name}: not open")

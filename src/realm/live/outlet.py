@@ -71,7 +71,7 @@ class Outlet:
 
     def _write(self, outputs: Outputs) -> None:
         try:
-            self._sink.write(outputs, self._status.snapshot())
+            self._sink.write(outputs, self._status.snapshot)
             self.counts.written += len(outputs.bin)
         except Exception as error:  # whatever a sink does, decoding goes on
             self._failed(error, len(outputs.bin))

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from realm.files import atomic_path, make_folder
 from realm.live.clock import now_s
 from realm.live.log_table import TRUE, column_names, columns
-from realm.live.sink import OutputInfo, Outputs
+from realm.live.sink import Counters, OutputInfo, Outputs
 
 PART = re.compile(r"part-(\d{6,})\.parquet")
 WHOLE = ("bin", "bad_channels", "clipped_channels")
@@ -66,7 +66,7 @@ class ParquetLog:
         self._next = _next_part(self.path, schema, own)
         self._schema, self._info, self._open = schema, info, True
 
-    def write(self, outputs: Outputs, status: dict[str, Any]) -> None:
+    def write(self, outputs: Outputs, status: Counters) -> None:
         """Take the rows; they are on the disk when their part is full, or at `close`.
 
         Raises:

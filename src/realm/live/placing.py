@@ -213,7 +213,7 @@ def place(
     times: Any, marks: Any, first: int, doubt_row: int, doubt_mark: int,
     p: Any, q: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any,
     out: Any, rates: Any, counts: Any,
-) -> tuple[int, int, int]:  # fmt: skip
+) -> tuple[int, int, int, bool]:  # fmt: skip
     """Place the samples of a block.
 
     Args:
@@ -224,7 +224,8 @@ def place(
         out, rates, counts: filled; `out` has room for one more than the samples.
 
     Returns:
-        Rows of `out`; which row of the block is now held back (-1: that from before) and its mark.
+        Rows of `out`; which row of the block is now held back (-1: that from before) and its mark;
+        and whether every sample has its place right after the one before.
     """
     row = 0
     for n in range(times.size):
@@ -277,4 +278,7 @@ def place(
             i[NEXT] = first + n + 1
         if counts[DUPLICATED] == twice:
             measure(time, apart, p, q, f, i, rates, counts)
-    return row, doubt_row, doubt_mark
+    in_order = row == times.size
+    for k in range(row):
+        in_order &= out[k, SOURCE] == k and out[k, MISSING] == 0 and np.isnan(out[k, SKIPPED])
+    return row, doubt_row, doubt_mark, in_order

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Flags = NDArray[np.bool_]
+Counters = Callable[[], dict[str, Any]]
 
 
 class OutputInfo(NamedTuple):
@@ -53,8 +55,8 @@ class Sink(Protocol):
         """
         ...
 
-    def write(self, outputs: Outputs, status: dict[str, Any]) -> None:
-        """Take some rows and the counters as they stand.
+    def write(self, outputs: Outputs, status: Counters) -> None:
+        """Take some rows; `status` gives the counters as they stand, and takes time to do so.
 
         Raises:
             OSError: they could not be written; they are counted, and the next call may succeed.

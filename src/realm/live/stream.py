@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.live import memory
-from realm.live.bins import BinClock
+from realm.live.bins import BinClock, Ended
 from realm.live.clock import now_s
 from realm.live.rows import decoded_rows, from_row, own_rows
 from realm.live.settings import LiveSettings
 from realm.live.sink import Outputs
 from realm.live.status import Status
-from realm.live.timeline import Happened, Timed, Timeline
-from realm.streaming import StreamingDecoder
+from realm.live.timeline import NOTHING, Happened, Timed, Timeline, stretches
+from realm.streaming import Decoded, StreamingDecoder
 
 Floats = NDArray[np.float64]
 
@@ -94,14 +92,13 @@ class Stream:
             rows, times_s, first_index, self.state.timeline, lost
         )
         self.state = self.state._replace(timeline=timeline)
-        if any(happened):
+        if happened is not NOTHING:
             self._count(happened)
         outputs = []
-        for start, stop in _stretches(timed.skipped_s):
-            part = Timed._make(each[start:stop] for each in timed)
+        for part in stretches(timed):
             if not math.isnan(part.skipped_s[0]):
                 self._begin_anew(float(part.skipped_s[0]))
-            outputs.append(self._decode(part, taken_s))
+            outputs += self._decode(part, taken_s)
             self._joins = False
         return outputs, timed.rows[:, : self._channels], rates
 
@@ -141,10 +138,21 @@ class Stream:
             approved=0 if self._joins and self._checks else state.approved,
         )  # fmt: skip
 
-    def _decode(self, timed: Timed, taken_s: float) -> Outputs:
+    def _decode(self, timed: Timed, taken_s: float) -> list[Outputs]:
         state, channels = self.state, self._channels
         decoded, stream = self._decoder.step(timed.rows[:, :channels], state.stream)
         ended, bins = self.bins.step(timed.times_s, timed.rows[:, channels:], state.bins)
+        state = state._replace(stream=stream, bins=bins)
+        self._status.samples.decoded += int(np.count_nonzero(timed.real))
+        if not len(ended.bin):
+            self.state = state
+            return []
+        return [self._given(decoded, ended, taken_s, state)]
+
+    def _given(
+        self, decoded: Decoded, ended: Ended, taken_s: float, state: memory.LiveState
+    ) -> Outputs:
+        """The rows of decoded bins that have not been given by the loop itself."""
         now = now_s()
         rows = decoded_rows(decoded, ended, now if self._present else None, now - taken_s)
         if not state.approved:
@@ -152,12 +160,10 @@ class Stream:
             rows.neutral[:] = True
         late = int(np.searchsorted(rows.bin, state.next_bin))
         given = from_row(rows, late) if late else rows
-        state = state._replace(stream=stream, bins=bins)
         if len(given.bin):
             last = given.behavior[-1].astype(np.float64)
             state = state._replace(next_bin=int(given.bin[-1]) + 1, behavior=last)
         self.state = state
-        self._status.samples.decoded += int(np.count_nonzero(timed.real))
         self._count_bins(given, decoded.quality.neutral[late:], late)
         self._status.bins.restarted += int(np.count_nonzero(decoded.quality.restarted))
         return given
@@ -186,9 +192,3 @@ class Stream:
         stream.number_restarts += happened.number_restarts
         stream.gaps += happened.gaps
         stream.resets += happened.resets
-
-
-def _stretches(skipped_s: Floats) -> Iterator[tuple[int, int]]:
-    """Begin and end of the stretches between which the decoder begins anew; none is empty."""
-    begins = np.flatnonzero(~np.isnan(skipped_s)).tolist()
-    return pairwise(sorted({0, *begins, len(skipped_s)}))

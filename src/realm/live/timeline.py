@@ -23,6 +23,8 @@ placed by number only if its time stamp agrees.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +72,19 @@ class Happened(NamedTuple):
     gaps: int = 0  # that were filled
     filled: int = 0  # samples that were filled in
     resets: int = 0  # times that the stream began anew, the first begin left out
+
+
+NOTHING = Happened()
+
+
+def stretches(timed: Timed) -> Iterator[Timed]:
+    """Samples between which the stream does not begin anew; none is empty."""
+    begins = np.flatnonzero(~np.isnan(timed.skipped_s)).tolist()
+    if begins in ([], [0]) and len(timed.rows):
+        yield timed
+    else:
+        for start, stop in pairwise(sorted({0, *begins, len(timed.rows)})):
+            yield Timed._make(part[start:stop] for part in timed)
 
 
 class Timeline:
@@ -143,13 +158,18 @@ class Timeline:
         out, counts = np.empty((n + 1, 4)), np.zeros(placing.COUNTS, dtype=np.int64)
         rates = np.empty(n // int(self._q[1:].min()) + 2)
         begun = not np.isnan(f[placing.EXPECTED])
-        n_out, held, mark = placing.place(
+        n_out, held, mark, in_order = placing.place(
             np.ascontiguousarray(times_s, dtype=np.float64), marks,
             -1 if first_index is None else first_index, -1, state.held_mark,
             self._p, self._q, f, i, seen_s, seen_marks, out, rates, counts,
         )  # fmt: skip
-        timed = self._spread(out[:n_out], rows, state.held)
-        happened = _happened(counts, out[:n_out], begun)
+        if in_order:
+            real = np.ones(n, dtype=bool)
+            timed = Timed(rows, out[:n, placing.TIME], real, out[:n, placing.SKIPPED])
+            happened = _counted(counts) if counts.any() else NOTHING
+        else:
+            timed = self._spread(out[:n_out], rows, state.held)
+            happened = _happened(counts, out[:n_out], begun)
         kept = rows[held].copy() if held >= 0 else state.held
         after = TimelineState(f, i, seen_s, seen_marks, kept, int(mark))
         return timed, happened, rates[: counts[placing.RATES]], after
@@ -158,8 +178,6 @@ class Timeline:
         """Rows with the missing ones between them."""
         source = out[:, placing.SOURCE].astype(np.int64)
         skipped = out[:, placing.SKIPPED]
-        if len(out) == len(rows) and not out[:, placing.MISSING].any() and (source >= 0).all():
-            return Timed(rows, out[:, placing.TIME], np.ones(len(out), bool), skipped)
         chosen = rows[source] if len(rows) else np.empty((len(out), self._columns))
         chosen[source < 0] = held
         missing = out[:, placing.MISSING].astype(np.int64)
@@ -179,9 +197,12 @@ class Timeline:
 def _happened(counts: Counts, out: Floats, begun: bool) -> Happened:
     missing = out[:, placing.MISSING]
     fresh = int(np.count_nonzero(~np.isnan(out[:, placing.SKIPPED])))
-    counted = Happened(*(int(count) for count in counts[: placing.RATES]))
-    return counted._replace(
+    return _counted(counts)._replace(
         gaps=int(np.count_nonzero(missing)),
         filled=int(missing.sum()),
         resets=fresh - int(fresh > 0 and not begun),
     )
+
+
+def _counted(counts: Counts) -> Happened:
+    return Happened(*counts[: placing.RATES].tolist())

@@ -18,7 +18,7 @@ from typing import Any
 
 import zmq
 
-from realm.live.sink import OutputInfo, Outputs
+from realm.live.sink import Counters, OutputInfo, Outputs
 from realm.live.zmq_address import check_address, is_loopback
 from realm.live.zmq_format import encode_behavior
 
@@ -67,7 +67,7 @@ class ZMQSink:
             ) from error
         self._socket, self._info = socket, info
 
-    def write(self, outputs: Outputs, status: dict[str, Any]) -> None:
+    def write(self, outputs: Outputs, status: Counters) -> None:
         """Send the rows; subscribers that are not there, or too slow, are not waited for."""
         if self._socket is None or self._info is None:
             raise OSError(f"sink zmq:{self.address}: not open")

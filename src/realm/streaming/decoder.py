@@ -10,6 +10,7 @@ same output to the last bit however they are cut into chunks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -17,10 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from realm.files import write_bytes
-from realm.signal import ChainState
+from realm.signal import ChainState, Features
 from realm.signal.engine import Engine
 from realm.streaming.bundle import Bundle
-from realm.streaming.quality import Quality, judge
+from realm.streaming.quality import Counted, Flags, Quality, count, judge
 from realm.streaming.runtime import Precision, make_student
 from realm.streaming.state import LARGEST, from_bytes, to_bytes
 from realm.streaming.student import StudentState
@@ -67,6 +68,8 @@ class StreamingDecoder:
         dead = bundle.chain.dead_channels
         self._usable = np.array([name not in dead for name in bundle.chain.channel_names])
         self._neutral = np.array(bundle.neutral)
+        self._count = _counting(self.signal_engine)
+        self._nothing = self._empty()
 
     @classmethod
     def load(
@@ -120,15 +123,29 @@ class StreamingDecoder:
         """
         features, signal = self._chain.step(samples, state.signal)
         n_bins = len(features.values)
+        if not n_bins:
+            return self._nothing, state._replace(signal=signal)
         flat = features.values.reshape(n_bins, self.bundle.sizes.features)
         behavior, student = self._student.step(flat, state.student)
         after = StreamState(signal, student, state.bins + n_bins)
-        overflowed = np.asarray(~np.isfinite(behavior).all(axis=1))
         first_bin = state.bins - self.bundle.lookahead_bins
-        quality = judge(features, first_bin, self._usable, self.bundle.quorum, overflowed)
-        behavior[quality.neutral] = self._neutral
+        decoded = self._judged(behavior, features, first_bin)
         early = min(n_bins, max(0, -first_bin))  # bins that no output waits for
-        return Decoded(behavior[early:], Quality._make(part[early:] for part in quality)), after
+        return (_from_row(decoded, early) if early else decoded), after
+
+    def _judged(self, behavior: NDArray[Any], features: Features, first_bin: int) -> Decoded:
+        overflowed = ~np.isfinite(behavior).all(axis=1)
+        counted = self._count(features, self._usable, self.bundle.quorum)
+        quality = judge(counted, features.filled, first_bin, overflowed)
+        behavior[quality.neutral] = self._neutral
+        return Decoded(behavior, quality)
+
+    def _empty(self) -> Decoded:
+        channels, bands = len(self._usable), self.bundle.chain.n_bands
+        none = Features(np.empty((0, channels, bands)), np.empty((0, channels)))
+        student = self._student.initial_state()
+        behavior = self._student.step(none.values.reshape(0, channels * bands), student)[0]
+        return self._judged(behavior, none, 0)
 
     def forward(self, samples: ArrayLike) -> Decoded:
         """Decode a whole recording (samples, channels) from its first sample."""
@@ -146,7 +163,8 @@ class StreamingDecoder:
         """
         state = from_bytes(content, self.initial_state(), self.bundle.sha256)
         heard = [part.n_samples for part in state.signal.stages if hasattr(part, "n_samples")]
-        if heard[0] < 0 or state.bins != self.bundle.chain.n_bins(heard[0]):
+        unequal = len(set(heard)) > 1
+        if heard[0] < 0 or unequal or state.bins != self.bundle.chain.n_bins(heard[0]):
             raise ValueError(
                 f"state: expected as many bins as {heard[0]} samples complete, got {state.bins}; "
                 "start from initial_state"
@@ -169,3 +187,16 @@ class StreamingDecoder:
                 return self.state_from_bytes(stream.read(LARGEST + 1))
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
+
+
+def _counting(engine: str) -> Callable[[Features, Flags, float], Counted]:
+    if engine == "numpy":
+        return count
+    from realm.streaming.tally import compiled_count
+
+    return compiled_count
+
+
+def _from_row(decoded: Decoded, first: int) -> Decoded:
+    quality = Quality._make(part[first:] for part in decoded.quality)
+    return Decoded(decoded.behavior[first:], quality)

@@ -30,6 +30,10 @@ LN2_HIGH = f32(355 / 512)  # few bits, so that k * LN2_HIGH is exact
 LN2_LOW = f32(math.log(2) - 355 / 512)
 # Sums may be taken in any order, but NaN and infinity keep their meaning: they are looked for.
 FAST = {"reassoc", "contract", "nsz", "arcp"}
+WEIGHTS = (
+    "adapter", "adapter_bias", "project", "project_bias", "conv", "conv_bias", "into", "decay",
+    "skip", "out", "head", "head_bias",
+)  # fmt: skip
 compiled = numba.njit(cache=True, fastmath=FAST, error_model="numpy")
 inlined = numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 
@@ -124,26 +128,56 @@ def remember(inner: Any, dt: Any, decay: Any, skip: Any, B: Any, C: Any, ssm: An
             y[channel] = read + skip[head] * inner[channel]
 
 
+@inlined
+def take(buffer: Any, begin: Any, shape: Any) -> Any:
+    """An array of this shape from this place of the buffer on, and the place after it."""
+    size = 1
+    for length in shape:
+        size *= length
+    return buffer[begin : begin + size].reshape(shape), begin + size
+
+
 @compiled
 def decode(
-    features: Any, adapter: Any, adapter_bias: Any, projection: Any, projection_bias: Any,
-    conv: Any, conv_bias: Any, into: Any, decay: Any, skip: Any, out_matrix: Any, head: Any,
-    head_bias: Any, past: Any, ssm: Any, x: Any, unit: Any, wide: Any, mixed: Any, y: Any,
-    out: Any,
-) -> None:  # fmt: skip
-    """Decode features (bins, F) into `out` (bins, D); `past` and `ssm` are written over."""
-    layers, width, n = projection.shape[0], y.size, into.shape[2]
-    ends = width + mixed.size
+    features: Any, weights: Any, sizes: Any, past: Any, ssm: Any, scratch: Any, out: Any
+) -> None:
+    """Decode features (bins, F) into `out` (bins, D); `past` and `ssm` are written over.
+
+    A call costs by the array, so the weights lie in one buffer, in the order of `WEIGHTS`, and so
+    do the vectors that a bin needs; `sizes` are F, M, H, N and I.
+    """
+    F, M, H, N, width = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
+    L, K, D = past.shape[0], past.shape[1] + 1, out.shape[1]
+    mixes = width + 2 * N
+    ends = width + mixes
+    at = 0
+    adapter, at = take(weights, at, (F, M))
+    adapter_bias, at = take(weights, at, (M,))
+    projection, at = take(weights, at, (L, M, ends + H))
+    projection_bias, at = take(weights, at, (L, ends + H))
+    conv, at = take(weights, at, (L, K, mixes))
+    conv_bias, at = take(weights, at, (L, mixes))
+    into, at = take(weights, at, (L, 2, N))
+    decay, at = take(weights, at, (L, H))
+    skip, at = take(weights, at, (L, H))
+    out_matrix, at = take(weights, at, (L, width, M))
+    head, at = take(weights, at, (M, D))
+    head_bias, at = take(weights, at, (D,))
+    x, at = take(scratch, 0, (M,))
+    unit, at = take(scratch, at, (M,))
+    wide, at = take(scratch, at, (ends + H,))
+    mixed, at = take(scratch, at, (mixes,))
+    y, at = take(scratch, at, (width,))
     for b in range(features.shape[0]):
         x[:] = adapter_bias
         project(features[b], adapter, x)
-        for layer in range(layers):
+        for layer in range(L):
             normed(x, unit)
             wide[:] = projection_bias[layer]
             project(unit, projection[layer], wide)
             convolve(wide[width:ends], past[layer], conv[layer], conv_bias[layer], mixed)
-            B, C = mixed[width : width + n], mixed[width + n :]
-            for j in range(n):
+            B, C = mixed[width : width + N], mixed[width + N :]
+            for j in range(N):
                 B[j] += into[layer, 0, j]
                 C[j] += into[layer, 1, j]
             remember(mixed[:width], wide[ends:], decay[layer], skip[layer], B, C, ssm[layer], y)
@@ -171,34 +205,38 @@ class FusedStudent(PlainStudent):
     def __init__(self, packed: Packed) -> None:
         assert packed.dtype == np.float32, packed.dtype
         super().__init__(packed)
-        s, p = packed.sizes, packed
-        self._weights = (
-            p.adapter, p.adapter_bias, p.project, p.project_bias, p.conv, p.conv_bias, p.into,
-            p.decay, p.skip, p.out, p.head, p.head_bias,
-        )  # fmt: skip
-        self._widths = (s.d_model, s.d_model, s.projected, s.convolved, s.d_inner)
-        self.step(np.zeros((0, s.features), f32), self.initial_state())  # compiles, or reads it
+        s = packed.sizes
+        self._weights = np.concatenate([getattr(packed, name).ravel() for name in WEIGHTS])
+        self._sizes = np.array([s.features, s.d_model, s.heads, s.d_state, s.d_inner])
+        self._scratch = 2 * s.d_model + s.projected + s.convolved + s.d_inner
+        silence = self.initial_state()  # compiles, or reads what was compiled
+        self.advance(np.zeros((0, s.features), f32), silence, self.scratch(), self._out(0))
 
     def step(
         self, features: NDArray[np.floating], state: StudentState
     ) -> tuple[NDArray[np.floating], StudentState]:
         """Decode a chunk of any number of bins; as `PlainStudent.step`."""
+        out = self._out(len(features))
+        if not len(features):
+            return out, state
         after = StudentState(state.conv.copy(), state.ssm.copy())
-        out = np.empty((len(features), self.packed.sizes.behavior), f32)
         self.advance(np.ascontiguousarray(features, f32), after, self.scratch(), out)
         return out, after
 
-    def scratch(self) -> tuple[NDArray[np.float32], ...]:
-        """Buffers for `advance`, for one thread; what they hold means nothing."""
-        return tuple(np.empty(width, f32) for width in self._widths)
+    def scratch(self) -> NDArray[np.float32]:
+        """A buffer for `advance`, for one thread; what it holds means nothing."""
+        return np.empty(self._scratch, f32)
 
     def advance(
         self,
         features: NDArray[np.float32],
         state: StudentState,
-        scratch: tuple[NDArray[np.float32], ...],
+        scratch: NDArray[np.float32],
         out: NDArray[np.float32],
     ) -> None:
         """Decode into `out`, writing over `state`, with nothing allocated: the core of `step`."""
         run: Any = decode
-        run(features, *self._weights, state.conv, state.ssm, *scratch, out)
+        run(features, self._weights, self._sizes, state.conv, state.ssm, scratch, out)
+
+    def _out(self, bins: int) -> NDArray[np.float32]:
+        return np.empty((bins, self.packed.sizes.behavior), f32)

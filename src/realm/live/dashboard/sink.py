@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from realm.live.dashboard.recent import Recent
 from realm.live.dashboard.server import Server
-from realm.live.sink import OutputInfo, Outputs
+from realm.live.sink import Counters, OutputInfo, Outputs
 
 
 def _to_stderr(text: str) -> None:
@@ -50,7 +49,7 @@ class DashboardSink:
         self._server = Server(self._recent, self._port)
         self._tell(f"dashboard: {self._server.url}")
 
-    def write(self, outputs: Outputs, status: dict[str, Any]) -> None:
+    def write(self, outputs: Outputs, status: Counters) -> None:
         """Leave the rows for the page; never waits for a browser.
 
         Raises:
@@ -59,7 +58,7 @@ class DashboardSink:
         if self._server is None or self._recent is None:
             raise OSError("dashboard: expected it open, got rows; call open first")
         self._server.check()
-        self._recent.add(outputs, status)
+        self._recent.add(outputs, status())
 
     def close(self) -> None:
         """Let all browsers go and free the port."""
