@@ -25,6 +25,7 @@ from pylsl.util import TimeoutError as OpeningTookTooLong
 
 from realm.live.source import Block, SourceLostError, StreamInfo
 
+TOGETHER_S = 5e-4  # longest wait for the rest of samples that were sent together
 BUFFER_S = 10
 OPEN_S = 2.0  # longest wait for each step of opening
 OTHERS_S = 0.5  # how long to look for a second stream of the same name
@@ -71,6 +72,7 @@ class LSLSource:
         self._query = " and ".join(f"{k}={_quoted(v)}" for k, v in asked.items() if v is not None)
         self._inlet: Any = None
         self._pulled = np.empty((0, 0), np.float32)
+        self._together = 1  # samples that came at the last read: mostly as many as are sent at once
 
     def open(self) -> StreamInfo:
         """Find the stream, read its description and connect; see `Source`."""
@@ -86,6 +88,7 @@ class LSLSource:
         except (LostError, OpeningTookTooLong) as error:
             raise SourceLostError(f"lsl:{self.name}: went away while it was opened") from error
         self._pulled = np.empty((MOST_AT_ONCE, len(info.channel_names)), self._dtype(described))
+        self._together = 1
         self._inlet = inlet
         return info
 
@@ -114,14 +117,20 @@ class LSLSource:
     def _pull(self, timeout_s: float) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Fill the front of the buffer; the time stamps of what was pulled.
 
-        A pull waits until all it was asked for is there, so only the first sample is waited for.
+        A pull waits until all it was asked for is there, so only the first sample is waited for,
+        then a moment for those that were sent with it.
         """
-        first, rest = self._pulled[:1], self._pulled[1:]
-        _, times = self._inlet.pull_chunk(timeout_s, 1, first)
-        if len(times):
-            _, more = self._inlet.pull_chunk(0.0, len(rest), rest)
-            times = [*times, *more]
+        times = self._pulled_after(0, timeout_s, 1)
+        if times:
+            times += self._pulled_after(1, 0.0, len(self._pulled) - 1)
+            if (missing := self._together - len(times)) > 0:
+                times += self._pulled_after(len(times), TOGETHER_S, missing)
+            self._together = len(times)
         return np.asarray(times, np.float64)
+
+    def _pulled_after(self, row: int, timeout_s: float, most: int) -> list[float]:
+        _, times = self._inlet.pull_chunk(timeout_s, most, self._pulled[row:])
+        return list(times)
 
     def _found(self) -> Any:
         if not pylsl.resolve_bypred(self._query, 1, OPEN_S):
