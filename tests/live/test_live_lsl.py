@@ -425,3 +425,12 @@ def test_the_benchmark_of_the_latency_accounts_for_every_sample(tmp_path: Path) 
     assert result["bins"]["decoded"] > 0
     for delay in ("after_push_ms", "after_stamp_ms"):
         assert 0 < result[delay]["p50"] <= result[delay]["max"]
+
+
+def test_times_of_another_clock_are_refused(name: str) -> None:
+    sender = outlet(name)
+    source = opened(LSLSource(name))
+    push(sender, np.zeros((3, 3)), time.time() + np.arange(3) / RATE_HZ)
+    with pytest.raises(ValueError, match=r"local_clock\(\) in LSL.* behind; correct the sender"):
+        read_until(source, math.inf)
+    source.close()

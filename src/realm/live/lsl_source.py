@@ -23,6 +23,7 @@ import pylsl
 from pylsl.util import LostError
 from pylsl.util import TimeoutError as OpeningTookTooLong
 
+from realm.live.clock import check_clock
 from realm.live.source import Block, SourceLostError, StreamInfo
 
 TOGETHER_S = 5e-4  # longest wait for the rest of samples that were sent together
@@ -72,6 +73,7 @@ class LSLSource:
         self._query = " and ".join(f"{k}={_quoted(v)}" for k, v in asked.items() if v is not None)
         self._inlet: Any = None
         self._pulled = np.empty((0, 0), np.float32)
+        self._clock_known = False
         self._together = 1  # samples that came at the last read: mostly as many as are sent at once
 
     def open(self) -> StreamInfo:
@@ -88,7 +90,7 @@ class LSLSource:
         except (LostError, OpeningTookTooLong) as error:
             raise SourceLostError(f"lsl:{self.name}: went away while it was opened") from error
         self._pulled = np.empty((MOST_AT_ONCE, len(info.channel_names)), self._dtype(described))
-        self._together = 1
+        self._together, self._clock_known = 1, False
         self._inlet = inlet
         return info
 
@@ -106,6 +108,9 @@ class LSLSource:
             return None
         if abs(offset_s) > ONE_CLOCK_S:
             times = times + offset_s
+        if not self._clock_known:
+            check_clock(times, f"lsl:{self.name}")
+            self._clock_known = True
         samples = self._pulled[: len(times)]
         whole = samples.dtype.kind == "i"  # such samples cannot be marked as missing
         return Block(samples.astype(np.float64 if whole else samples.dtype), times)

@@ -11,14 +11,13 @@ from typing import Any
 
 import zmq
 
-from realm.live.clock import now_s
+from realm.live.clock import check_clock, now_s
 from realm.live.source import Block, SourceLostError, StreamInfo
 from realm.live.zmq_address import check_address
 from realm.live.zmq_format import LARGEST_FRAME, SAMPLES_TOPIC, Samples, decode_samples
 
 OPEN_S = 2.0  # longest wait for the first message
 MOST_WAITING = 1_000  # messages; beyond them the newest are dropped, which `first_index` shows
-OTHER_CLOCK_S = 60.0  # stamps this far from now are of another clock
 
 
 class ZMQSource:
@@ -54,7 +53,11 @@ class ZMQSource:
             raise SourceLostError(
                 f"zmq:{self.address}: no message of samples within {OPEN_S:g} s{said}"
             )
-        self._check_clock(first.block)
+        try:
+            check_clock(first.block.times_s, f"zmq:{self.address}")
+        except ValueError:
+            self.close()
+            raise
         self._first, self._waiting = first, first.block
         return first.info
 
@@ -108,13 +111,3 @@ class ZMQSource:
     def _lost(self, why: str) -> None:
         self.close()
         raise SourceLostError(f"zmq:{self.address}: {why}")
-
-    def _check_clock(self, block: Block) -> None:
-        behind_s = now_s() - float(block.times_s[-1]) if len(block.times_s) else 0.0
-        if abs(behind_s) > OTHER_CLOCK_S:
-            self.close()
-            raise ValueError(
-                f"zmq:{self.address}: expected times in seconds on CLOCK_MONOTONIC of this machine "
-                f"(time.monotonic() in Python), these are {behind_s:.0f} s behind; correct the "
-                "sender"
-            )
