@@ -133,3 +133,46 @@ def write_plexon(path: Path, fragments: Sequence[tuple[int, Array]], rate: int =
                 out.append(block[:, i].tobytes())
     path.write_bytes(b"".join(out))
     return path
+
+
+def write_spike2(
+    path: Path, fragments: Sequence[tuple[int, Array]], units: Sequence[bytes], rate: int = 1000
+) -> Path:
+    """A .smr file of version 6 with waveform channels of 16 bits; 6553.6 counts are one unit.
+
+    Args:
+        path: of the file.
+        fragments: (first tick of 1 µs, int16 (samples, channels)).
+        units: of the channels.
+        rate: in Hz.
+    """
+    n, step, most = len(units), 1_000_000 // rate, 1000
+    at = 512 + 140 * n
+    headers, blocks = [], b""
+    for channel in range(n):
+        places = []
+        for tick, samples in fragments:
+            for begin in range(0, len(samples), most):
+                part = samples[begin : begin + most, channel].astype("<i2")
+                first = tick + begin * step
+                places.append((at, first, first + (len(part) - 1) * step, part.tobytes()))
+                at += 20 + 2 * len(part)
+        for k, (place, first, last, content) in enumerate(places):
+            before = places[k - 1][0] if k else -1
+            after = places[k + 1][0] if k + 1 < len(places) else -1
+            head = (before, after, first, last, channel + 1, len(content) // 2)
+            assert place == 512 + 140 * n + len(blocks)
+            blocks += struct.pack("<iiiihh", *head) + content
+        headers.append(
+            struct.pack("<hiiihhhhhh", 0, -1, places[0][0], places[-1][0], len(places), 0, 0, 0,
+                        20 + 2 * most, most)
+            + struct.pack("<72siih10pfBb", b"", places[-1][2], step, channel,
+                          b"lfp%d" % (channel + 1), float(rate), 1, 0)
+            + struct.pack("<ff6ph", 1.0, 0.0, units[channel], 0)
+        )  # fmt: skip
+    last = max(tick + (len(samples) - 1) * step for tick, samples in fragments)
+    about = (6, b"(C) CED 87", b"test", 1, 1, 0, 512, n, 140, 0, 0, 0, last)
+    head = struct.pack("<h10s8shhhihhhhhi", *about)
+    head += struct.pack("<d6Bh52x", 1e-6, 0, 0, 0, 10, 4, 1, 2026)
+    path.write_bytes(head.ljust(512, b"\0") + b"".join(headers) + blocks)
+    return path

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from acquisition_files import write_axona, write_blackrock, write_open_ephys, write_plexon
+from acquisition_files import (
+    write_axona,
+    write_blackrock,
+    write_open_ephys,
+    write_plexon,
+    write_spike2,
+)
 
 from realm.data.fault import RecordingFaultError
 from realm.data.formats import find_recordings
@@ -128,6 +134,28 @@ def test_plexon_with_a_pause(tmp_path: Path) -> None:
         unit = 5.0 / (32768 * 1000)
         np.testing.assert_allclose(recording.read(0, 100), first[:100] * unit, rtol=1e-6)
         np.testing.assert_array_equal(gap_of(recording), np.arange(3000, 3500))
+
+
+def test_spike2_with_a_pause(tmp_path: Path) -> None:
+    first, second = counts(3500, 3), counts(2000, 3, 1)
+    parts = [(50_000, first), (50_000 + 4000 * 1000, second)]
+    path = write_spike2(tmp_path / "a.smr", parts, [b"mV", b"mV", b"deg"])
+    assert find_recordings(tmp_path) == [path]
+    with Recording.open(path) as recording:
+        assert (recording.sampling_rate_hz, recording.n_samples) == (1000, 6000)
+        assert recording.start_s == pytest.approx(0.05)
+        assert recording.channel_names == ("lfp1", "lfp2")
+        np.testing.assert_array_equal(gap_of(recording), np.arange(3500, 4000))
+        read = recording.read(0, recording.n_samples)
+        np.testing.assert_allclose(read[:3500], first[:, :2] / 6553.6e3, rtol=1e-6)
+        np.testing.assert_allclose(read[4000:], second[:, :2] / 6553.6e3, rtol=1e-6)
+        (name,) = recording.behavior_paths()
+        angle = recording.behavior(name)
+        assert angle.unit == "deg"
+        turned = np.concatenate([first, second])[:, 2:] / 6553.6
+        np.testing.assert_allclose(angle.values, turned, rtol=1e-6)
+        times = np.concatenate([0.05 + np.arange(3500) / 1000, 4.05 + np.arange(2000) / 1000])
+        np.testing.assert_allclose(angle.timestamps_s, times, atol=1e-6)
 
 
 def test_the_interface_of_neo(tmp_path: Path) -> None:
