@@ -61,7 +61,8 @@ def _what(found: Inspection) -> list[str]:
 def _suggested(found: Inspection) -> list[str]:
     suggestion = found.suggestion
     if suggestion is None:
-        return [_row("recipe", "none: no behavior to decode")] if found.neural else []
+        text = "none: no behavior here; recording.toml can name its channels or file"
+        return [_row("recipe", text)] if found.neural else []
     bands = ", ".join(
         f"{name} {low:g}-{high:g}"
         for name, (low, high) in {"slow": suggestion.slow_hz, **suggestion.bands_hz}.items()
