@@ -17,6 +17,7 @@ from benchmarks import (
     growth,
     preparation,
     report,
+    scaling,
     signal_chain,
     start,
     streaming,
@@ -34,6 +35,7 @@ SUBJECTS = {
     "signal": signal_chain,
     "preparation": preparation,
     "growth": growth,
+    "scaling": scaling,
 }
 
 

@@ -2,7 +2,7 @@
 
 A simulated session is read from NWB, its guard and normalization are fitted, and features and
 behavior are written to a prepared file. The reference is scipy's filters of the same bands over
-the samples in memory.
+the samples in memory. A long broadband recording follows, see `broadband.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks import broadband
 from benchmarks.signal_chain import PlainBands
 from benchmarks.timing import Row, alternate, compare
 from realm.data.config import DataConfig
@@ -24,7 +25,7 @@ MINUTES = 1.0
 
 
 def measure(quick: bool) -> list[Row]:
-    """One row: one session, in this process."""
+    """One row for a session of field potentials, in this process; then those of broadband."""
     channels, rate, rounds = (4, 250.0, 1) if quick else (32, 1000.0, 5)
     config = SimulationConfig(
         channels=channels, sampling_rate_hz=rate, behavior_rate_hz=50.0, duration_s=60 * MINUTES
@@ -53,5 +54,6 @@ def measure(quick: bool) -> list[Row]:
             "s per min",
             "sosfilt per band, samples in memory",
             seconds["sosfilt"] / MINUTES,
-        )
+        ),
+        *broadband.measure(quick),
     ]

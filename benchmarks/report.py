@@ -17,8 +17,9 @@ from realm.evaluation.tables import ResultTable
 from realm.files import write_json, write_text
 
 METHOD = (
-    "Written by `make bench`. Medians of processor time on one thread, caches warm. The ratio is "
-    "measured over reference, less is better, with its quartiles over alternating rounds."
+    "Written by `make bench`. Medians of processor time on one thread, caches warm, and of wall "
+    "time where there are several workers. The ratio is measured over reference, less is better, "
+    "with its quartiles over alternating rounds."
 )
 
 

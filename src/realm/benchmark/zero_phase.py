@@ -39,7 +39,7 @@ def whole_session_features(recording: Recording, config: SignalConfig) -> NDArra
     x: Any = samples
     for stage in chain.stages:
         if isinstance(stage, LineNotch):
-            x = Guarded(_notched(x.samples, stage.removed_hz, chain.sampling_rate_hz), x.bad)
+            x = Guarded(_notched(x.samples, stage.removed_hz, chain.filter_rate_hz), x.bad, x.raw)
         elif isinstance(stage, Bands):
             x = _bands(x, chain)
         else:
@@ -56,11 +56,11 @@ def _notched(samples: Floats, removed_hz: list[float], rate_hz: float) -> Floats
 
 def _bands(x: Guarded, chain: SignalChain) -> Banded:
     columns = [_band(x.samples, name, band, chain) for name, band in chain.bands_hz.items()]
-    return Banded(np.stack(columns, axis=-1), x.bad)  # (samples, channels, bands)
+    return Banded(np.stack(columns, axis=-1), x.bad, x.raw)  # (samples, channels, bands)
 
 
 def _band(samples: Floats, name: str, band_hz: tuple[float, float], chain: SignalChain) -> Floats:
-    rate, (low, high) = chain.sampling_rate_hz, band_hz
+    rate, (low, high) = chain.filter_rate_hz, band_hz
     if name == SLOW_NAME:
         slow = sosfiltfilt(butter(SLOW_ORDER, high, "lowpass", fs=rate, output="sos"), samples, 0)
         if low == 0:

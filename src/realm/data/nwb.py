@@ -6,6 +6,7 @@ Format: NWB 2, https://nwb-schema.readthedocs.io.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -61,10 +62,16 @@ def _signal(path: Path, file: h5py.File, series: str) -> Signal:
     n_channels = 1 if data.ndim == 1 else int(data.shape[1])
     electrodes = read_electrodes(path, file, series, n_channels, n_stored=len(data))
     gain, offset = _calibration(path, file, series, data, n_channels)
+    same = bool((gain == gain[0]).all())
+    scale = gain[:1] if same else gain  # one number for all takes half the time
 
     def read(first: int, stop: int) -> NDArray[np.float64]:
-        stored = data[first:stop].reshape(stop - first, n_channels)
-        return np.asarray(stored * gain + offset)
+        stored: NDArray[Any] = data[first:stop].reshape(stop - first, n_channels)
+        volts = stored.astype(np.float64)
+        volts *= scale
+        if offset:
+            volts += offset
+        return volts
 
     return Signal(series, timeline, *electrodes, int(data.dtype.itemsize) * 8, read)
 

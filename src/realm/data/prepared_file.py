@@ -34,6 +34,7 @@ from realm.signal import NormalizationFit, SignalChain, SignalConfig
 BLOCK_VALUES = 1 << 20  # samples x channels read at once
 WARM_UP_S = 2.0  # the filters settle; left out of the statistics of normalization
 GUARD_VALUES = 1 << 23  # samples x channels of training time that set the guard's limits
+BLOCKS = 64  # that they are taken from, where these are long enough
 
 
 def write_prepared(
@@ -60,7 +61,8 @@ def write_prepared(
     check_length(recording.path, n_bins, signal.bin_ms, data.window_s)
     behavior = _behavior(recording, data, signal.bin_ms, n_bins)
     train_bins = split_bins(n_bins, signal.bin_ms)["train"][1]
-    chain = chain.fit_guard(_training_samples(recording, train_bins * signal.bin_ms / 1000))
+    train_s = train_bins * signal.bin_ms / 1000
+    chain = chain.fit_guard(_training_samples(recording, train_s, signal.flat_ms))
     with atomic_path(target) as temporary, h5py.File(temporary, "w") as file:
         chain = _write_features(file, recording, chain, n_bins, train_bins)
         _skeleton(recording, chain, behavior, n_bins, provenance).to_hdf5(file)
@@ -92,15 +94,23 @@ def _behavior(recording: Recording, data: DataConfig, bin_ms: float, n_bins: int
     return aligned
 
 
-def _training_samples(recording: Recording, train_s: float) -> NDArray[np.float64]:
-    """Samples of training time, (samples, channels): all, or blocks spread evenly through it."""
-    n_train = min(recording.n_samples, int(train_s * recording.sampling_rate_hz))
+def _training_samples(recording: Recording, train_s: float, flat_ms: float) -> NDArray[np.float64]:
+    """Samples of training time, (samples, channels): all, or blocks spread evenly through it.
+
+    A block is longer than what counts as flat, however fast the recording.
+    """
+    rate = recording.sampling_rate_hz
+    n_train = min(recording.n_samples, int(train_s * rate))
     budget = max(1, GUARD_VALUES // recording.n_channels)
     if n_train <= budget:
         return recording.read(0, n_train)
-    block = max(1, budget // 64)
-    starts = np.linspace(0, n_train - block, 64).astype(int).tolist()
-    return np.concatenate([recording.read(start, start + block) for start in starts])
+    block = min(n_train, max(budget // BLOCKS, int(1.1 * flat_ms * rate / 1000)))
+    n_blocks = max(1, min(BLOCKS, budget // block))
+    starts = np.linspace(0, n_train - block, n_blocks).astype(int).tolist()
+    samples = np.empty((n_blocks, block, recording.n_channels))
+    for index, start in enumerate(starts):
+        samples[index] = recording.read(start, start + block)
+    return samples.reshape(n_blocks * block, recording.n_channels)
 
 
 def _write_features(

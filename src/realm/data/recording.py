@@ -187,18 +187,23 @@ class Recording:
             (samples, channels) float64.
         """
         start, stop = max(0, start), min(stop, self.n_samples)
+        pieces = list(self.signal.timeline.pieces(start, stop))
+        if len(pieces) == 1 and pieces[0][2] == stop - start:
+            return np.require(self._stored(*pieces[0][1:]), np.float64, ["C", "W", "O"])
         out = np.full((max(0, stop - start), self.n_channels), np.nan)
-        for grid, stored, count in self.signal.timeline.pieces(start, stop):
-            try:
-                block = self.signal.read(stored, stored + count)
-            except OSError as error:
-                raise ValueError(
-                    f"{self.path}: expected readable samples at {self.lfp_path}, but samples "
-                    f"{stored} to {stored + count} cannot be read ({error}); the file is damaged "
-                    "or needs a compression filter that is not installed, copy it again"
-                ) from error
-            out[grid - start : grid - start + count] = block
+        for grid, stored, count in pieces:
+            out[grid - start : grid - start + count] = self._stored(stored, count)
         return out
+
+    def _stored(self, first: int, count: int) -> NDArray[np.float64]:
+        try:
+            return self.signal.read(first, first + count)
+        except OSError as error:
+            raise ValueError(
+                f"{self.path}: expected readable samples at {self.lfp_path}, but samples "
+                f"{first} to {first + count} cannot be read ({error}); the file is damaged "
+                "or needs a compression filter that is not installed, copy it again"
+            ) from error
 
     def blocks(self, n_samples: int) -> Iterator[NDArray[np.float64]]:
         """The whole recording in consecutive blocks of at most `n_samples` samples."""

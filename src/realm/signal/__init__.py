@@ -5,6 +5,7 @@ from __future__ import annotations
 from realm.signal.binning import Binning, LogPower
 from realm.signal.chain import ChainState, SignalChain
 from realm.signal.config import SignalConfig, resolve_bands
+from realm.signal.decimation import Decimation, decimation_factor
 from realm.signal.filters import BandPower, Bands, LineNotch, SlowPotential
 from realm.signal.guard import Guard
 from realm.signal.limits import GuardLimits, fit_limits
@@ -19,6 +20,7 @@ __all__ = [
     "Binning",
     "ChainState",
     "CommonAverage",
+    "Decimation",
     "Features",
     "Guard",
     "GuardLimits",
@@ -32,6 +34,7 @@ __all__ = [
     "SignalConfig",
     "SlowPotential",
     "Stage",
+    "decimation_factor",
     "fit_limits",
     "resolve_bands",
 ]

@@ -18,7 +18,7 @@ from realm.signal.stage import Banded, Counts, Features, Floats
 class BinState(NamedTuple):
     """How far time has come and what the unfinished bin holds."""
 
-    n_samples: int
+    n_samples: int  # raw ones
     values: Floats  # (channels, bands), sum over the unfinished bin
     bad: Floats  # (channels,), number of replaced samples in it
 
@@ -26,46 +26,75 @@ class BinState(NamedTuple):
 class Binning:
     """Mean over each bin, and the share of its samples that were replaced.
 
-    A bin is emitted with its last sample. Sums run in the order of time, whatever the chunks.
+    A bin is emitted with its last raw sample. Sums run in the order of time, whatever the chunks.
+
+    Args:
+        bin_ms: width of a bin.
+        sampling_rate_hz: of the raw samples.
+        factor: raw samples behind each sample that arrives; a bin takes the samples whose newest
+            raw sample lies in it.
 
     Raises:
-        ValueError: the bin is shorter than a sample period.
+        ValueError: the bin is shorter than the period of the samples that arrive.
     """
 
     def __init__(
-        self, bin_ms: float, sampling_rate_hz: float, n_channels: int, n_bands: int
+        self,
+        bin_ms: float,
+        sampling_rate_hz: float,
+        n_channels: int,
+        n_bands: int,
+        factor: int = 1,
     ) -> None:
         self.samples_per_bin = (
             Fraction(str(float(bin_ms))) * Fraction(str(float(sampling_rate_hz))) / 1000
         )
-        if self.samples_per_bin < 1:
+        if self.samples_per_bin < factor:
+            rate = sampling_rate_hz / factor
             raise ValueError(
-                f"bin_ms: expected at least one sample period, {1000 / sampling_rate_hz:g} ms at "
-                f"{sampling_rate_hz:g} Hz, got {bin_ms:g} ms; widen the bin"
+                f"bin_ms: expected at least one sample period, {1000 / rate:g} ms at "
+                f"{rate:g} Hz, got {bin_ms:g} ms; widen the bin"
             )
         self._ratio = self.samples_per_bin.as_integer_ratio()
         self.bin_ms = bin_ms
         self.latency_ms = bin_ms / 2
+        self.factor = factor
         self._shape = (n_channels, n_bands)
 
     def describe(self) -> str:
         """One line for people."""
-        return f"mean over bins of {self.bin_ms:g} ms ({float(self.samples_per_bin):g} samples)"
+        samples = float(self.samples_per_bin / self.factor)
+        return f"mean over bins of {self.bin_ms:g} ms ({samples:g} samples)"
 
     def n_bins(self, n_samples: int) -> int:
-        """How many bins are complete after this many samples."""
+        """How many bins are complete after this many raw samples."""
         samples, bins = self._ratio
         return n_samples * bins // samples
 
     def end(self, n_bins: int) -> int:
-        """How many samples the first `n_bins` bins hold."""
+        """How many raw samples the first `n_bins` bins hold."""
         samples, bins = self._ratio
         return -(-n_bins * samples // bins)
 
     def ends(self, start: int, stop: int) -> Counts:
-        """Ends of the bins that samples from `start` to `stop` complete, after that before them."""
+        """Ends of the bins that raw samples `start` to `stop` complete, after that before them."""
         first, last = self.n_bins(start), self.n_bins(stop)
         return np.array([self.end(k) for k in range(first, last + 1)], dtype=np.int64)
+
+    def cuts(self, x: Banded, start: int) -> tuple[Counts, Counts]:
+        """Where the bins that a chunk completes begin and end in it, and all samples of each.
+
+        Args:
+            x: the chunk.
+            start: raw samples before it.
+
+        Returns:
+            Rows of the chunk, the first bin from row 0, with the begin of the unfinished bin last;
+            and how many samples each bin holds, those of earlier chunks included.
+        """
+        ends = self.ends(start, start + raw_samples(x)) // self.factor
+        rows = np.maximum(ends - start // self.factor, 0)
+        return rows, np.diff(ends)
 
     def initial_state(self) -> BinState:
         """Before the first sample."""
@@ -73,14 +102,23 @@ class Binning:
 
     def step(self, x: Banded, state: BinState) -> tuple[Features, BinState]:
         """Bin one chunk."""
-        start, stop = state.n_samples, state.n_samples + len(x.values)
-        ends = self.ends(start, stop)
-        cuts = np.concatenate([np.maximum(ends - start, 0), [stop - start]])  # the last is open
+        cuts, samples = self.cuts(x, state.n_samples)
+        cuts = np.append(cuts, len(x.values))  # the last is open
         values = _sums(x.values, cuts, state.values)
-        bad = _sums(x.bad.astype(np.float64), cuts, state.bad)
-        samples = np.diff(ends).astype(np.float64)
+        bad = _sums(replaced(x), cuts, state.bad)
         features = Features(values[:-1] / samples[:, None, None], bad[:-1] / samples[:, None])
+        stop = state.n_samples + raw_samples(x)
         return features, BinState(stop, values[-1].copy(), bad[-1].copy())
+
+
+def raw_samples(x: Banded) -> int:
+    """How many raw samples came with a chunk."""
+    return len(x.values) if x.raw is None else x.raw.n_samples
+
+
+def replaced(x: Banded) -> Floats:
+    """What share of each sample of a chunk was replaced, (samples, channels)."""
+    return x.bad.astype(np.float64) if x.raw is None else x.raw.replaced
 
 
 def _sums(x: Floats, cuts: Counts, carried: Floats) -> Floats:

@@ -19,6 +19,7 @@ from realm.signal.checks import (
     checked_rate,
 )
 from realm.signal.config import SLOW_NAME, SignalConfig, resolve_bands
+from realm.signal.decimation import Decimation, decimation_factor
 from realm.signal.engine import Engine, Steps, checked_engine, choose_steps
 from realm.signal.filters import BandPower, Bands, LineNotch, SlowPotential
 from realm.signal.guard import Guard
@@ -40,7 +41,7 @@ class ChainState(NamedTuple):
 
 
 class SignalChain:
-    """Guard, reference, notch, bands, bins and normalization of one recording's channels.
+    """Guard, decimation, reference, notch, bands, bins and normalization of a recording's channels.
 
     A chain never changes: fitting gives a new one. Its state belongs to the caller.
 
@@ -75,19 +76,24 @@ class SignalChain:
         self.bad_channels = checked_flags(bad_channels, self.channel_names)
         self.limits = limits or GuardLimits.unfitted(self.n_channels)
         self.normalization = normalization
-        self.bands_hz = resolve_bands(config, self.sampling_rate_hz)
+        self.factor = decimation_factor(config, self.sampling_rate_hz)
+        self.filter_rate_hz = self.sampling_rate_hz / self.factor  # of all stages after the guard
+        self.bands_hz = resolve_bands(config, self.filter_rate_hz)
         self.stages: tuple[Stage, ...] = tuple(self._build())
 
     def _build(self) -> list[Stage]:
-        config, rate, channels = self.config, self.sampling_rate_hz, self.n_channels
+        config, channels = self.config, self.n_channels
+        raw, rate = self.sampling_rate_hz, self.filter_rate_hz
         dead = np.array([name in self.dead_channels for name in self.channel_names])
-        self._binning = Binning(config.bin_ms, rate, channels, self.n_bands)
-        stages: list[Stage] = [Guard(config, rate, self.limits, dead)]
+        highest = max(high for _, high in self.bands_hz.values())
+        self._binning = Binning(config.bin_ms, raw, channels, self.n_bands, self.factor)
+        stages: list[Stage] = [Guard(config, raw, self.limits, dead)]
+        if self.factor > 1:
+            stages.append(Decimation(self.factor, highest, channels, raw))
         if config.reference == "common_average" and (~dead).sum() >= FEWEST:
             stages.append(CommonAverage(channels, rate))
         if config.line_hz is not None:
-            highest = NOTCH_REACH * max(high for _, high in self.bands_hz.values())
-            stages.append(LineNotch(config.line_hz, highest, channels, rate))
+            stages.append(LineNotch(config.line_hz, NOTCH_REACH * highest, channels, rate))
         parts = tuple(self._band(name, band) for name, band in self.bands_hz.items())
         power = [column for column, part in enumerate(parts) if part.logarithmic]
         stages += [Bands(parts), self._binning]
@@ -98,7 +104,7 @@ class SignalChain:
         return stages
 
     def _band(self, name: str, band_hz: tuple[float, float]) -> SlowPotential | BandPower:
-        channels, rate = self.n_channels, self.sampling_rate_hz
+        channels, rate = self.n_channels, self.filter_rate_hz
         if name == SLOW_NAME:
             return SlowPotential(name, band_hz, channels, rate)
         return BandPower(name, band_hz, self.config.smoothing_ms, channels, rate)
@@ -177,7 +183,7 @@ class SignalChain:
         if self.config.reference == "common_average" and CommonAverage not in present:
             usable = self.n_channels - len(self.dead_channels)
             text = f"left out: {usable} usable channel(s), a common average needs {FEWEST}"
-            rows.insert(1, ("CommonAverage", 0.0, text))
+            rows.insert(1 + (self.factor > 1), ("CommonAverage", 0.0, text))
         for name, reason in self.dead_channels.items():
             rows.append(("masked", 0.0, f"channel {name}: {reason}"))
         return rows

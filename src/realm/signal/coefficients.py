@@ -1,7 +1,7 @@
 """The filter coefficients of a chain as arrays, and a chain that runs with given ones.
 
-A chain designs its filters from its settings. Another version of scipy may round a coefficient
-differently, so what is deployed carries its coefficients with it.
+A chain designs its filters from its settings, which takes scipy and time, and another version of
+scipy may round a coefficient differently. So what is deployed carries its coefficients with it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from realm.signal.chain import SignalChain
 from realm.signal.filters import Bands, LineNotch, Sections
 from realm.signal.stage import Floats
-
-TOLERANCE = 1e-10  # rounding of another scipy; another filter differs by far more
 
 
 def coefficients(chain: SignalChain) -> dict[str, Floats]:
@@ -37,15 +35,11 @@ def with_coefficients(chain: SignalChain, stored: Mapping[str, NDArray[np.float6
             f"{', '.join(stored) or 'none'}; the file is damaged, make it again"
         )
     for name, sections in filters.items():
-        given, designed = np.array(stored[name], dtype=np.float64), sections.sos
-        same = given.shape == designed.shape and np.isfinite(given).all()
-        if not same or np.abs(given - designed).max() > TOLERANCE:
+        if not sections.use(np.array(stored[name], dtype=np.float64)):
             raise ValueError(
-                f"filters: expected the coefficients that the settings give for {name!r}, to "
-                f"{TOLERANCE:g}, got others; the file is damaged or this version of scipy designs "
-                "another filter, make it again"
+                f"filters: expected the coefficients that the settings give for {name!r}, got "
+                "those of another filter; the file is damaged, make it again"
             )
-        sections.sos = given
     return fresh
 
 

@@ -19,6 +19,7 @@ MULTIBAND_HZ: dict[str, tuple[float, float]] = {
 }
 USABLE_SHARE = 0.45  # of the sampling rate: above it a causal filter has too little room
 NARROWEST_HZ = 4.0  # a preset band cut narrower than this by the sampling rate is dropped
+LOWEST_HZ = 100.0  # to decimate to
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class SignalConfig:
             from the centre, which an amplifier at its rail gives.
         dead_ms: a channel that was bad for this long in a row is masked.
         recovery_ms: a masked channel is trusted again after this long without a bad sample.
+        decimate_to_hz: rate at which the filters run, as nearly as a whole factor allows. None
+            decimates recordings above 5 kHz, to 1 kHz or three times the highest band edge; 0
+            never decimates.
 
     Raises:
         ValueError: a value makes no sense; the message says what was expected.
@@ -64,6 +68,7 @@ class SignalConfig:
     saturated_ms: float = 20.0
     dead_ms: float = 2000.0
     recovery_ms: float = 500.0
+    decimate_to_hz: float | None = None
 
     def __post_init__(self) -> None:
         _one_of("preset", self.preset, get_args(Preset))
@@ -74,6 +79,13 @@ class SignalConfig:
             _number(name, getattr(self, name), zero=True)
         if self.line_hz is not None:
             _number("line_hz", self.line_hz)
+        if self.decimate_to_hz is not None:
+            _number("decimate_to_hz", self.decimate_to_hz, zero=True)
+            if 0 < self.decimate_to_hz < LOWEST_HZ:
+                raise ValueError(
+                    f"decimate_to_hz: expected 0 (never) or {LOWEST_HZ:g} Hz and more, got "
+                    f"{self.decimate_to_hz!r}; field potentials need it"
+                )
         edges: object = self.slow_hz
         if edges in ((0, 0), [0, 0]):  # how a format without a null, as TOML, writes None
             object.__setattr__(self, "slow_hz", None)
@@ -120,6 +132,16 @@ class SignalConfig:
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain values; `from_dict` gives it back."""
         return asdict(self)
+
+
+def highest_hz(config: SignalConfig) -> float:
+    """The highest band edge that was asked for."""
+    edges = dict(config.bands_hz)
+    if config.preset == "multiband":
+        edges |= MULTIBAND_HZ
+    if config.slow_hz is not None:
+        edges[SLOW_NAME] = config.slow_hz
+    return max(high for _, high in edges.values())
 
 
 def resolve_bands(config: SignalConfig, sampling_rate_hz: float) -> dict[str, tuple[float, float]]:

@@ -46,7 +46,7 @@ def fit_limits(samples: Floats, config: SignalConfig, sampling_rate_hz: float) -
     centre, scale = np.zeros(n_channels), np.zeros(n_channels)
     dead: dict[int, str] = {}
     for channel in range(n_channels):
-        values = samples[:, channel]
+        values = np.ascontiguousarray(samples[:, channel])  # read across memory once only
         good = _usable(values, config, sampling_rate_hz)
         if good.size < MOSTLY * values.size or not good.size:
             dead[channel] = f"{100 * (1 - good.size / max(values.size, 1)):.0f}% flat or not finite"

@@ -36,4 +36,4 @@ class CommonAverage:
         total = np.where(good, x.samples, 0.0).sum(axis=1, keepdims=True)
         count = np.maximum(good.sum(axis=1, keepdims=True), 1)
         samples, state = self.hold.step(x.samples - total / count, x.bad, state)
-        return Guarded(samples, x.bad), state
+        return Guarded(samples, x.bad, x.raw), state

@@ -12,11 +12,19 @@ Flags = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
 
+class Raw(NamedTuple):
+    """The raw samples behind a chunk that was decimated."""
+
+    n_samples: int  # that came with the chunk
+    replaced: Floats  # (samples, channels), 0 to 1: share of those behind each decimated sample
+
+
 class Guarded(NamedTuple):
     """Samples that are safe to filter, and which of them are not the recording's own."""
 
     samples: Floats  # (samples, channels), volts from each channel's centre, always finite
     bad: Flags  # (samples, channels), True where the sample was replaced
+    raw: Raw | None = None  # None where the samples are the raw ones
 
 
 class Banded(NamedTuple):
@@ -24,6 +32,7 @@ class Banded(NamedTuple):
 
     values: Floats  # (samples, channels, bands)
     bad: Flags  # (samples, channels)
+    raw: Raw | None = None  # as in `Guarded`
 
 
 class Features(NamedTuple):

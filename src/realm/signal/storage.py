@@ -13,6 +13,7 @@ from realm.signal.limits import GuardLimits
 from realm.signal.normalize import NormalizationStatistics
 
 FORMAT = 1
+UNDECIMATED = {"decimate_to_hz": 0.0}  # chains from before there was a choice
 KEYS = ("format", "config", "sampling_rate_hz", "channel_names", "bad_channels", "dead")
 GUARD = ("guard_centre", "guard_scale")
 NORMALIZATION = ("normalization_mean", "normalization_std", "normalization_n_bins")
@@ -72,7 +73,7 @@ def load(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Store
         parts = (np.array(arrays[name], dtype=np.float64) for name in NORMALIZATION)
         normalization = NormalizationStatistics(*parts)
     return Stored(
-        SignalConfig.from_dict(values["config"]),
+        SignalConfig.from_dict(UNDECIMATED | values["config"]),
         float(values["sampling_rate_hz"]),
         names,
         tuple(bool(flag) for flag in values["bad_channels"]),

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from realm.signal.binning import Binning, LogPower
 from realm.signal.compiled.bins import CompiledBinning
+from realm.signal.compiled.decimation import CompiledDecimation
 from realm.signal.compiled.features import CompiledLogPower, CompiledNormalize
 from realm.signal.compiled.filters import CompiledBands, CompiledNotch
 from realm.signal.compiled.samples import CompiledAverage, CompiledGuard
+from realm.signal.decimation import Decimation
 from realm.signal.engine import Step
 from realm.signal.filters import Bands, LineNotch
 from realm.signal.guard import Guard
@@ -31,6 +33,8 @@ def compiled_step(stage: Stage) -> Step:
     match stage:
         case Guard():
             return CompiledGuard(stage).step
+        case Decimation():
+            return CompiledDecimation(stage).step
         case CommonAverage():
             return CompiledAverage(stage).step
         case LineNotch():

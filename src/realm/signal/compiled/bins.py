@@ -6,44 +6,45 @@ from typing import Any
 
 import numpy as np
 
-from realm.signal.binning import Binning, BinState
+from realm.signal.binning import Binning, BinState, raw_samples
 from realm.signal.compiled.jit import behaved, loop
 from realm.signal.stage import Banded, Features
 
-
-@loop(
-    "void(float64[:, :, ::1], boolean[:, ::1], int64, int64[::1], float64[:, ::1], float64[::1], "
+_SIGNATURE = (
+    "void(float64[:, :, ::1], {}, int64[::1], int64[::1], float64[:, ::1], float64[::1], "
     "float64[:, :, ::1], float64[:, ::1])"
 )
+
+
+@loop([_SIGNATURE.format("boolean[:, ::1]"), _SIGNATURE.format("float64[:, ::1]")])
 def mean_over_bins(
-    x: Any, bad: Any, start: int, ends: Any, values: Any, replaced: Any, means: Any, filled: Any
+    x: Any, bad: Any, cuts: Any, lengths: Any, values: Any, replaced: Any, means: Any, filled: Any
 ) -> None:
     """Means over the bins that end in a chunk; the sums of the unfinished bin are written over.
 
-    Shapes: x (samples, bands, channels), bad (samples, channels), ends (1 + bins,), values
-    (channels, bands), replaced (channels,), means (bins, channels, bands), filled (bins, channels).
-    Bin k lies between ends[k] and ends[k + 1], counted in samples from the begin of the stream;
-    the chunk begins at `start`.
+    Shapes: x (samples, bands, channels), bad (samples, channels), flags or shares, cuts
+    (1 + bins,), lengths (bins,), values (channels, bands), replaced (channels,), means (bins,
+    channels, bands), filled (bins, channels). Bin k has the rows cuts[k] to cuts[k + 1], after
+    those that came before, together lengths[k] samples; the unfinished bin has the rest.
     """
     samples, bands, channels = x.shape
     sums = np.empty((bands, channels))
     sums[:] = values.T
-    k = 0
-    for t in range(samples):
-        for b in range(bands):
+    for k in range(cuts.size):
+        finished = k + 1 < cuts.size
+        for t in range(cuts[k], cuts[k + 1] if finished else samples):
+            for b in range(bands):
+                for c in range(channels):
+                    sums[b, c] += x[t, b, c]
             for c in range(channels):
-                sums[b, c] += x[t, b, c]
-        for c in range(channels):
-            replaced[c] += 1.0 if bad[t, c] else 0.0
-        if k + 1 < ends.size and ends[k + 1] == start + t + 1:
-            length = ends[k + 1] - ends[k]
+                replaced[c] += bad[t, c]
+        if finished:
             for c in range(channels):
-                filled[k, c] = replaced[c] / length
+                filled[k, c] = replaced[c] / lengths[k]
                 for b in range(bands):
-                    means[k, c, b] = sums[b, c] / length
+                    means[k, c, b] = sums[b, c] / lengths[k]
             sums[:] = 0.0
             replaced[:] = 0.0
-            k += 1
     values[:] = sums.T
 
 
@@ -56,10 +57,11 @@ class CompiledBinning:
     def step(self, x: Banded, state: BinState) -> tuple[Features, BinState]:
         """Bin one chunk."""
         by_band = behaved(x.values.transpose(0, 2, 1))  # as the compiled bands lay it out
-        start, (samples, bands, channels) = state.n_samples, by_band.shape
-        ends = self._stage.ends(start, start + samples)
-        n_bins = len(ends) - 1
+        _, bands, channels = by_band.shape
+        cuts, lengths = self._stage.cuts(x, state.n_samples)
+        n_bins = len(lengths)
         out = Features(np.empty((n_bins, channels, bands)), np.empty((n_bins, channels)))
-        after = BinState(start + samples, state.values.copy(), state.bad.copy())
-        mean_over_bins(by_band, behaved(x.bad), start, ends, *after[1:], *out)
+        after = BinState(state.n_samples + raw_samples(x), state.values.copy(), state.bad.copy())
+        bad = x.bad if x.raw is None else x.raw.replaced
+        mean_over_bins(by_band, behaved(bad), cuts, lengths, *after[1:], *out)
         return out, after

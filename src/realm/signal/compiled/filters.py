@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from realm.signal.compiled.jit import behaved, loop
-from realm.signal.filters import NEGLIGIBLE, BandPower, Bands, LineNotch, PowerState, Sections
+from realm.signal.filters import NEGLIGIBLE, BandPower, Bands, LineNotch, Sections
 from realm.signal.stage import Banded, Flags, Floats, Guarded
 
 
@@ -110,7 +110,7 @@ class CompiledNotch:
             return self._plain(x, state)
         samples, after = x.samples.copy(), state.copy()
         cascade(samples, self._sos, after.reshape(-1, samples.shape[1]))
-        return Guarded(samples, x.bad), after
+        return Guarded(samples, x.bad, x.raw), after
 
 
 class CompiledBands:
@@ -123,32 +123,12 @@ class CompiledBands:
         counts = np.array([sum(len(each.sos) for each in sections) for sections in filters])
         self._starts = np.cumsum([0, *counts])
         self._power: Flags = np.array([isinstance(part, BandPower) for part in stage.parts])
-        # rows of the packed state at which each band's part of it begins, and the last ends
-        rows = np.cumsum([0, *(2 * counts + self._power)]).tolist()
-        self._n_rows = rows[-1]
-        self._spans = list(zip(self._power.tolist(), rows[:-1], rows[1:], strict=True))
 
-    def step(self, x: Guarded, state: tuple[Any, ...]) -> tuple[Banded, tuple[Any, ...]]:
+    def step(self, x: Guarded, state: Floats) -> tuple[Banded, Floats]:
         """Filter one chunk into (samples, channels, bands)."""
         if not len(x.samples):
             return self._plain(x, state)
         samples, channels = x.samples.shape
-        parts = [a for part in state for a in (part if isinstance(part, tuple) else (part,))]
-        packed = np.empty((self._n_rows, channels))
-        np.concatenate([a.reshape(-1, channels) for a in parts], out=packed)
-        out = np.empty((samples, len(self._power), channels))
-        bank(behaved(x.samples), behaved(x.bad), self._sos, self._starts, self._power, packed, out)
-        return Banded(out.transpose(0, 2, 1), x.bad), self._unpacked(packed)
-
-    def _unpacked(self, packed: Floats) -> tuple[Any, ...]:
-        """The state of each band, as the plain stage keeps it; parts of one array."""
-        after: list[Any] = []
-        channels = packed.shape[1]
-        for power, start, stop in self._spans:
-            if power:
-                band = packed[start : stop - 3].reshape(-1, 2, channels)
-                smooth = packed[stop - 3 : stop - 1].reshape(1, 2, channels)
-                after.append(PowerState(band, smooth, packed[stop - 1]))
-            else:
-                after.append(packed[start:stop].reshape(-1, 2, channels))
-        return tuple(after)
+        after, out = state.copy(), np.empty((samples, len(self._power), channels))
+        bank(behaved(x.samples), behaved(x.bad), self._sos, self._starts, self._power, after, out)
+        return Banded(out.transpose(0, 2, 1), x.bad, x.raw), after

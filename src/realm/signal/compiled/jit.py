@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 Loop = Callable[..., None]
 
 
-def loop(signature: str) -> Callable[[Loop], Loop]:
-    """Compile a loop for arguments of these types."""
+def loop(signature: str | list[str]) -> Callable[[Loop], Loop]:
+    """Compile a loop for arguments of these types, or of each of these."""
     decorator: Callable[[Loop], Loop] = numba.njit(
         signature, cache=True, error_model="numpy", nogil=True, fastmath=False
     )

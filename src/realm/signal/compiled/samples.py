@@ -13,6 +13,7 @@ from realm.signal.runs import HoldState
 from realm.signal.stage import Floats, Guarded
 
 NEVER = np.iinfo(np.int64).max  # samples
+ROWS = 64  # samples of all channels that are looked at together
 
 FLOATS, COUNTS, FLAGS = "float64[::1]", "int64[::1]", "boolean[::1]"
 CHUNK, CHUNK_FLAGS = "float64[:, ::1]", "boolean[:, ::1]"
@@ -39,24 +40,52 @@ def guard(
     previous: Any, repeats: Any, bad_run: Any, good_run: Any, masked: Any, last: Any, age: Any,
     samples: Any, bad: Any,
 ) -> None:  # fmt: skip
-    """Guard a chunk into `samples` and `bad`; what is remembered (channels,) is written over."""
+    """Guard a chunk into `samples` and `bad`; what is remembered (channels,) is written over.
+
+    A few samples of all channels are taken at once. Where all of a channel's are in reach, and too
+    few to complete a run of identical ones, it is enough to count at the end of them.
+    """
     flat, saturated, dead_run, recovery = limits[0], limits[1], limits[2], limits[3]
-    for t in range(raw.shape[0]):
+    shortest, oldest = min(flat, saturated), weight.size - 1
+    rows = max(1, min(ROWS, shortest // 2))
+    beyond = np.empty(raw.shape[1])
+    for start in range(0, raw.shape[0], rows):
+        stop = min(start + rows, raw.shape[0])
+        beyond[:] = 0.0
+        for t in range(start, stop):
+            for c in range(raw.shape[1]):
+                x = raw[t, c] - centre[c]
+                samples[t, c], bad[t, c] = x, False
+                beyond[c] += 0.0 if abs(x) <= reach[c] else 1.0  # NaN is out of reach too
         for c in range(raw.shape[1]):
-            value = raw[t, c]
-            x = value - centre[c]
-            repeats[c] = repeats[c] + 1 if value == previous[c] else 0
-            previous[c] = value
-            far = not abs(x) <= reach[c]  # NaN compares as False, so it is far too
-            railed = (repeats[c] >= saturated) & (abs(x) > rail[c])
-            wrong = far | railed | (repeats[c] >= flat)
-            bad_run[c] = bad_run[c] + 1 if wrong else 0
-            good_run[c] = 0 if wrong else good_run[c] + 1
-            back = (good_run[c] >= recovery) & (not dead[c])
-            masked[c] = (bad_run[c] >= dead_run) | (masked[c] & (not back))
-            bad[t, c] = wrong | masked[c]
-            samples[t, c] = x
-        hold(samples[t], bad[t], weight, last, age)
+            if beyond[c] == 0 and not masked[c] and repeats[c] + stop - start < shortest:
+                same = 0
+                while (
+                    same < stop - start - 1 and raw[stop - 1 - same, c] == raw[stop - 2 - same, c]
+                ):
+                    same += 1
+                if same == stop - start - 1 and raw[start, c] == previous[c]:
+                    same += repeats[c] + 1
+                repeats[c], previous[c] = same, raw[stop - 1, c]
+                bad_run[c], good_run[c] = 0, good_run[c] + stop - start
+                last[c], age[c] = samples[stop - 1, c], 0
+                continue
+            for t in range(start, stop):
+                value, x = raw[t, c], samples[t, c]
+                repeats[c] = repeats[c] + 1 if value == previous[c] else 0
+                previous[c] = value
+                far = not abs(x) <= reach[c]
+                railed = (repeats[c] >= saturated) & (abs(x) > rail[c])
+                wrong = far | railed | (repeats[c] >= flat)
+                bad_run[c] = bad_run[c] + 1 if wrong else 0
+                good_run[c] = 0 if wrong else good_run[c] + 1
+                back = (good_run[c] >= recovery) & (not dead[c])
+                masked[c] = (bad_run[c] >= dead_run) | (masked[c] & (not back))
+                if wrong or masked[c]:
+                    bad[t, c], age[c] = True, min(age[c] + 1, oldest)
+                    samples[t, c] = last[c] * weight[age[c]]
+                else:
+                    last[c], age[c] = x, 0
 
 
 @loop(f"void({CHUNK}, {CHUNK_FLAGS}, {FLOATS}, {FLOATS}, {COUNTS}, {CHUNK})")
@@ -99,7 +128,7 @@ class CompiledGuard:
         )  # fmt: skip
         out = Guarded(np.empty(raw.shape), np.empty(raw.shape, dtype=np.bool_))
         known = (*self._channels, self._limits, self._dead, self._weight)
-        guard(behaved(raw), *known, *after[:-1], *after.hold, *out)
+        guard(behaved(raw), *known, *after[:-1], *after.hold, *out[:2])
         return out, after
 
 
@@ -116,4 +145,4 @@ class CompiledAverage:
         after = HoldState(state.last.copy(), state.age.copy())
         samples = np.empty(x.samples.shape)
         average(behaved(x.samples), behaved(x.bad), self._weight, *after, samples)
-        return Guarded(samples, x.bad), after
+        return Guarded(samples, x.bad, x.raw), after
