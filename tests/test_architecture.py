@@ -28,6 +28,7 @@ LAYERS = [
     {"evaluation"},
     {"recipe", "demo"},
     {"inspection"},
+    {"datasets"},
     {"stages"},
     {"decoder"},
     {"report"},

@@ -15,7 +15,16 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import typer
 
-from realm.commands import certification, decoders, measure, recordings, reports, rig, stages
+from realm.commands import (
+    certification,
+    datasets,
+    decoders,
+    measure,
+    recordings,
+    reports,
+    rig,
+    stages,
+)
 from realm.commands.examples import help_text
 from realm.commands.terminal import console, plain
 
@@ -54,6 +63,7 @@ for command in (
     stages.demo,
 ):
     app.command(help=help_text(command))(command)
+app.add_typer(datasets.app)
 
 
 def main() -> None:

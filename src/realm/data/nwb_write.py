@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from realm.data.nwb_session import new_nwb
 from realm.data.simulate import SimulatedSession
-from realm.files import atomic_path
 
 VOLTS_PER_COUNT = 1e-8
 BEHAVIOR_PATH = "behavior/Position/hand"
@@ -25,16 +24,9 @@ def write_session(path: Path | str, simulated: SimulatedSession) -> Path:
     Raises:
         OSError: the folder cannot be written or the disk is full; an earlier file is kept.
     """
-    from pynwb import NWBHDF5IO  # takes a second, and only writing needs it
-
-    path = Path(path)
-    with (
-        atomic_path(path) as temporary,
-        h5py.File(temporary, "w") as file,
-        NWBHDF5IO(file=file, mode="w") as io,
-    ):
+    with new_nwb(path) as (_, io):
         io.write(_document(simulated))
-    return path
+    return Path(path)
 
 
 def _document(simulated: SimulatedSession) -> Any:
