@@ -30,11 +30,13 @@ def list_(as_json: JsonOption = False) -> None:
       realm dataset list
       realm dataset list --json
     """
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from realm.datasets.registry import DATASETS
 
-    table = Table("name", "signal", "behavior", "licence", "size", "fetched by")
+    table = Table(Column("name", no_wrap=True, min_width=max(map(len, DATASETS))))
+    for title in ("signal", "behavior", "licence", "size", "fetched by"):
+        table.add_column(title)
     for dataset in DATASETS.values():
         how = "realm" if dataset.remote is not None else "hand"
         table.add_row(
