@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge
 
 from realm.evaluation.lags import Lags
 from realm.evaluation.metrics import mean_r2
+from realm.evaluation.normal_equations import normal_equations
 from realm.evaluation.ridge import LinearProbe, RidgeDecoder
 
 TRAIN, VALID, TEST = (0, 2000), (2050, 2450), (2500, 3000)
@@ -72,6 +73,25 @@ def test_the_weights_are_those_of_scikit_learn(max_columns):
     np.testing.assert_allclose(decoder.weights, expected.coef_.T, atol=1e-8)
     np.testing.assert_allclose(decoder.intercept, expected.intercept_, atol=1e-8)
     np.testing.assert_allclose(decoder.predict(features), expected.predict(design), atol=1e-8)
+
+
+@pytest.mark.parametrize("gaps", [[], [(0, 7)], [(40, 41), (200, 260), (390, 400)]])
+@pytest.mark.parametrize(("train", "max_columns"), [((0, 400), 40), ((30, 390), 2000)])
+def test_shifted_sums_are_those_of_all_products(gaps, train, max_columns):
+    rng = np.random.default_rng(7)
+    features, behavior, known = recording(rng)
+    known[:] = True
+    for gap in gaps:
+        known[slice(*gap)] = False
+    lags = Lags.spread(25, 6, max_columns)
+    flat = features.reshape(len(features), 6)
+    found = normal_equations(lags, flat, behavior, known, train)
+    rows = np.arange(*train)[known[slice(*train)]]
+    x, y = plain_design(features, lags.taps, lags.stride)[rows], behavior[rows]
+    x, y = x - x.mean(0), y - y.mean(0)
+    assert found.bins == len(rows)
+    np.testing.assert_allclose(found.gram, x.T @ x, atol=1e-9)
+    np.testing.assert_allclose(found.cross, x.T @ y, atol=1e-9)
 
 
 def test_it_decodes_a_lagged_mixture():

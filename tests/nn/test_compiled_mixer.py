@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from realm.nn import blocks, mamba2
 from realm.nn.compiled.block import Parameters
 from realm.nn.compiled.mixer import fused_mixer
+from realm.nn.fusing import FUSED_LENGTH, compiled_part
 from realm.nn.mamba2 import Mamba2, Mamba2State
 
 
@@ -103,22 +105,23 @@ def test_nan_is_not_hidden():
     assert not y[[0, 2]].isnan().any()
 
 
-@pytest.mark.parametrize("time", [mamba2.FUSED_LENGTH - 1, mamba2.FUSED_LENGTH])
+@pytest.mark.parametrize("time", [FUSED_LENGTH - 1, FUSED_LENGTH])
 def test_long_chunks_on_one_thread_are_fused(time, monkeypatch):
     used = []
-    real = mamba2._fused_mixer()
-    monkeypatch.setattr(mamba2, "_fused_mixer", lambda: lambda *a: (used.append(1), real(*a))[1])
+    monkeypatch.setattr(
+        mamba2, "compiled_part", lambda *_: lambda *a: (used.append(1), fused_mixer(*a))[1]
+    )
     mixer, inputs = case(time, torch.float32)
     mixer(inputs[0])
-    assert len(used) == (time >= mamba2.FUSED_LENGTH)
+    assert len(used) == (time >= FUSED_LENGTH)
     torch.set_num_threads(2)
     mixer(inputs[0])
-    assert len(used) == (time >= mamba2.FUSED_LENGTH)
+    assert len(used) == (time >= FUSED_LENGTH)
 
 
 def test_without_numba_the_plain_mixer_is_used_and_it_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "realm.nn.compiled.mixer", None)
-    mamba2._fused_mixer.cache_clear()
+    compiled_part.cache_clear()
     try:
         mixer, inputs = case(60, torch.float32)
         with pytest.warns(UserWarning, match="trained with torch alone"):
@@ -127,4 +130,24 @@ def test_without_numba_the_plain_mixer_is_used_and_it_is_said(monkeypatch):
             warnings.simplefilter("error")  # said once
             assert torch.equal(mixer(inputs[0]), y)
     finally:
-        mamba2._fused_mixer.cache_clear()
+        compiled_part.cache_clear()
+
+
+@pytest.mark.parametrize("time", [40, 79, 80, 100])
+def test_long_streams_without_gradients_are_read_in_pieces(time, monkeypatch):
+    mixer, inputs = case(time, torch.float64)
+    state = Mamba2State(*inputs[1:])
+    expected, after = mixer.step(inputs[0], state)
+    monkeypatch.setattr(mamba2, "STREAMED_LENGTH", 40)
+    lengths = []
+
+    def fused(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+        lengths.append(x.shape[1])
+        return fused_mixer(x, *rest)
+
+    monkeypatch.setattr(mamba2, "compiled_part", lambda *_: fused)
+    with torch.no_grad():
+        found, end = mixer.step(inputs[0], state)
+    assert lengths == {40: [40], 79: [79], 80: [40, 40], 100: [40, 60]}[time]
+    for one, other in zip((found, *end), (expected, *after), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11)

@@ -13,7 +13,9 @@ from realm.nn.adapters import SessionInfo
 from realm.nn.encoder import EncoderConfig
 from realm.nn.student import Student
 from realm.training import readout
+from realm.training.config import DistillConfig
 from realm.training.decode import CHUNK_BINS
+from realm.training.distill import DistillObjective
 from realm.training.readout import refit_readout
 
 BINS, DIMS = 2 * CHUNK_BINS + 137, 2
@@ -101,3 +103,18 @@ def test_without_labels_nothing_happens() -> None:
     none = lambda session: np.zeros(BINS - 100, bool)  # noqa: E731
     assert refit_readout(student, [make_session()], none, 0, lambda: 0.3) == 0.3
     assert torch.equal(before, student.head.linear.weight)
+
+
+@pytest.mark.parametrize("lookahead_ms", [0.0, 30.0])
+def test_heads_are_scored_as_a_validation_scores_them(lookahead_ms: float) -> None:
+    student, session = make_student(), make_session()
+    session.splits |= {"validation": (BINS - 90, BINS - 10)}
+    session.n_bins, session.bin_ms = BINS, 10.0
+    config = DistillConfig(encoder=CONFIG, lookahead_ms=lookahead_ms)
+    objective = DistillObjective(student, None, config, 0, [session])
+    score = objective.score_of_heads()
+    for _ in range(2):
+        with torch.no_grad():
+            student.head.linear.weight += torch.randn_like(student.head.linear.weight)
+            assert score() == pytest.approx(objective.validate()["score"], abs=1e-12)
+    assert objective.validate()["score"] < 0

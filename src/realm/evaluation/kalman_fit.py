@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from realm.evaluation.lags import FloatArray, Lags
 from realm.evaluation.metrics import mean_r2
+from realm.evaluation.normal_equations import normal_equations
 from realm.evaluation.ridge import PENALTIES as MAP_PENALTIES
-from realm.evaluation.ridge import normal_equations
 from realm.evaluation.state_space import (
     Dynamics,
     SteadyFilter,

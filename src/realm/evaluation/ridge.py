@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from realm.evaluation.lags import FloatArray, Lags
 from realm.evaluation.metrics import mean_r2
+from realm.evaluation.normal_equations import NormalEquations, normal_equations
 
 # Relative to the mean variance of a column: without a unit, the same for features and latents.
 PENALTIES = np.logspace(-5, 3, 17)
@@ -151,46 +151,6 @@ class LinearProbe(RidgeDecoder):
 
     def __init__(self, *, penalties: ArrayLike = PENALTIES) -> None:
         super().__init__(bin_ms=1.0, lag_s=0.0, penalties=penalties)
-
-
-class NormalEquations(NamedTuple):
-    """Sums over the known training bins, from which the weights of any penalty follow."""
-
-    gram: FloatArray  # (columns, columns), centred
-    cross: FloatArray  # (columns, dims), centred
-    x_mean: FloatArray  # (columns,)
-    y_mean: FloatArray  # (dims,)
-    bins: int
-
-    def solve(self, penalty: float) -> FloatArray:
-        """Weights (columns, dims) at this penalty, by Cholesky."""
-        damped = self.gram.copy()
-        variance = np.trace(damped) / len(damped) or 1.0  # features that never vary: any penalty
-        damped[np.diag_indices_from(damped)] += penalty * variance
-        return np.asarray(cho_solve(cho_factor(damped), self.cross), dtype=np.float64)
-
-
-def normal_equations(
-    lags: Lags,
-    stream: NDArray[Any],
-    behavior: FloatArray,
-    mask: NDArray[np.bool_],
-    train: tuple[int, int],
-) -> NormalEquations:
-    """Accumulate the sums over the known bins of `train`, of which there must be one."""
-    gram = np.zeros((lags.columns, lags.columns))
-    cross = np.zeros((lags.columns, behavior.shape[1]))
-    total, count = np.zeros(lags.columns), 0
-    y_mean = behavior[slice(*train)][mask[slice(*train)]].mean(axis=0)
-    for bins, design in lags.blocks(stream, *train):
-        known = design[mask[bins]]
-        gram += known.T @ known
-        cross += known.T @ (behavior[bins][mask[bins]] - y_mean)
-        total += known.sum(axis=0)
-        count += len(known)
-    x_mean = total / count
-    gram -= count * np.outer(x_mean, x_mean)  # cross needs no such term: its y is centred
-    return NormalEquations(gram, cross, x_mean, y_mean, count)
 
 
 def _validate(

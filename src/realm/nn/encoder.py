@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
 from realm.nn.mamba2 import BidirectionalMamba2, Mamba2, Mamba2State
+from realm.nn.rms_norm import RMSNorm
 
 
 class EncoderConfig(BaseModel):
@@ -110,6 +111,6 @@ class BidirectionalEncoder(nn.Module):
 def _layers(
     config: EncoderConfig, mixer: type[Mamba2] | type[BidirectionalMamba2]
 ) -> tuple[nn.ModuleList, nn.ModuleList]:
-    norms = nn.ModuleList(nn.RMSNorm(config.d_model, eps=1e-5) for _ in range(config.layers))
+    norms = nn.ModuleList(RMSNorm(config.d_model, eps=1e-5) for _ in range(config.layers))
     mixers = nn.ModuleList(mixer(**config.mixer_arguments()) for _ in range(config.layers))
     return norms, mixers

@@ -16,21 +16,18 @@ the same family.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realm.nn.causal_conv import causal_conv_silu
+from realm.nn.fusing import can_fuse, compiled_part
 from realm.nn.gated_norm import gated_norm
 from realm.nn.ssd import ssd
-from realm.signal.engine import without_numba
 
-# From this many bins on, compiled loops are worth their set-up.
-FUSED_LENGTH = 16
+STREAMED_LENGTH = 500  # bins at a time where no gradient is wanted
 
 
 class Mamba2State(NamedTuple):
@@ -113,11 +110,17 @@ class Mamba2(nn.Module):
         """Mix a chunk and return it with the state that the next chunk starts from."""
         if x.shape[1] == 0:
             return x.new_zeros(x.shape), state
-        fused = _fused_mixer() if _can_fuse(x, self.conv_kernel) else None
+        fused = compiled_part("mixer", "fused_mixer") if can_fuse(x, self.conv_kernel) else None
         if fused is None:
             return self._plain_step(x, state)
-        y, conv, ssm = fused(x, state.conv, state.ssm, self._merged())
-        return y, Mamba2State(conv, ssm)
+        # Without gradients nothing is kept of a piece, so that it stays in the cache.
+        longest = x.shape[1] if torch.is_grad_enabled() else STREAMED_LENGTH
+        parameters, pieces = self._merged(), []
+        conv, ssm = state
+        for piece in _pieces(x, longest):
+            y, conv, ssm = fused(piece, conv, ssm, parameters)
+            pieces.append(y)
+        return torch.cat(pieces, dim=1) if len(pieces) > 1 else y, Mamba2State(conv, ssm)
 
     def _plain_step(self, x: Tensor, state: Mamba2State) -> tuple[Tensor, Mamba2State]:
         """Compute the same with a function of torch for each part: short chunks, GPUs, oracle."""
@@ -150,25 +153,10 @@ class Mamba2(nn.Module):
         )
 
 
-def _can_fuse(x: Tensor, conv_kernel: int) -> bool:
-    """The compiled mixer has one thread; torch's own parts share several."""
-    return (
-        x.device.type == "cpu"
-        and x.shape[1] >= max(FUSED_LENGTH, conv_kernel)
-        and x.dtype in (torch.float32, torch.float64)
-        and torch.get_num_threads() == 1
-        and not torch.is_autocast_enabled("cpu")
-    )
-
-
-@cache
-def _fused_mixer() -> Callable[..., Any] | None:
-    try:
-        from realm.nn.compiled.mixer import fused_mixer
-    except (ImportError, RuntimeError) as error:  # absent, or nowhere to keep compiled code
-        without_numba("auto", "layers are trained with torch alone", error)
-        return None
-    return fused_mixer
+def _pieces(x: Tensor, longest: int) -> list[Tensor]:
+    """X (batch, time, d) in pieces of time of `longest` bins, the last one of up to two."""
+    last = max(0, x.shape[1] // longest - 1) * longest
+    return [*torch.split(x[:, :last], longest, dim=1), x[:, last:]] if last else [x]
 
 
 class BidirectionalMamba2(nn.Module):

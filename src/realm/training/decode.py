@@ -6,9 +6,12 @@ bin k is read `lookahead` bins later, when the student has heard that much more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from realm.data.sessions import PreparedSession
 from realm.nn.student import Student
@@ -16,7 +19,6 @@ from realm.nn.student import Student
 CHUNK_BINS = 2048  # bounds memory; any other value gives the same output
 
 
-@torch.no_grad()
 def decode_stream(
     student: Student,
     session: PreparedSession,
@@ -31,14 +33,32 @@ def decode_stream(
     """
     stop = session.n_bins if stop is None else stop
     end = min(session.n_bins, stop + lookahead)
+    latents = stream_latents(student, session, start, end)
+    return read_out(student, session.session_id, latents, stop - start, lookahead)
+
+
+@torch.no_grad()
+def stream_latents(
+    student: Student, session: PreparedSession, start: int, end: int
+) -> list[Tensor]:
+    """Latents of bins [start, end) from silence, in chunks (1, bins, d_model)."""
     parameter = next(student.parameters())
     state = student.initial_state(1, dtype=parameter.dtype, device=parameter.device)
-    pieces = []
+    latents = []
     for at in range(start, end, CHUNK_BINS):
         values = session.features(at, min(end, at + CHUNK_BINS))  # (bins, channels, bands)
         chunk = torch.from_numpy(values)[None].to(parameter)
         output, state = student.step(chunk, state, session.session_id)
-        pieces.append(student.to_units(output.behavior, session.session_id)[0].cpu())
+        latents.append(output.latent)
+    return latents
+
+
+@torch.no_grad()
+def read_out(
+    student: Student, session_id: str, latents: Sequence[Tensor], bins: int, lookahead: int
+) -> NDArray[np.float32]:
+    """What the head makes of the latents of a stream, (bins, dims), NaN where it has ended."""
+    pieces = [student.to_units(student.head(latent), session_id)[0].cpu() for latent in latents]
     decoded = torch.cat(pieces).float().numpy()[lookahead:]
-    missing = np.full((stop - start - len(decoded), decoded.shape[1]), np.nan, dtype=np.float32)
+    missing = np.full((bins - len(decoded), decoded.shape[1]), np.nan, dtype=np.float32)
     return np.concatenate([decoded, missing])

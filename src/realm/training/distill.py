@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
@@ -24,7 +24,7 @@ from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.training.augment import augment
 from realm.training.config import DistillConfig
-from realm.training.decode import decode_stream
+from realm.training.decode import read_out, stream_latents
 from realm.training.latents import TeacherLatents
 from realm.training.loop import Report, Term, TrainingResult, train
 from realm.training.readout import refit_readout
@@ -95,11 +95,35 @@ class DistillObjective:
         """R² of a continuous stream over every session's validation span."""
         return validation_score(self.sessions, self._decode_validation)
 
+    def score_of_heads(self) -> Callable[[], float]:
+        """The score of `validate` while nothing but the head changes: the encoder runs once."""
+        self.module.eval()
+        latents = {s.session_id: self._validation_latents(s) for s in self.sessions}
+
+        def decode(session: PreparedSession) -> NDArray[np.float32]:
+            return self._read_out(session, latents[session.session_id])
+
+        return lambda: validation_score(self.sessions, decode)["score"]
+
     def _decode_validation(self, session: PreparedSession) -> NDArray[np.float32]:
+        return self._read_out(session, self._validation_latents(session))
+
+    def _validation_latents(self, session: PreparedSession) -> list[Tensor]:
+        end = min(session.n_bins, session.splits["validation"][1] + self.lookahead)
+        return stream_latents(self.module.student, session, _warm_up(session), end)
+
+    def _read_out(self, session: PreparedSession, latents: Sequence[Tensor]) -> NDArray[np.float32]:
         start, stop = session.splits["validation"]
-        warm = max(0, start - round(WARM_UP_S * 1000 / session.bin_ms))
-        decoded = decode_stream(self.module.student, session, warm, stop, self.lookahead)
+        warm = _warm_up(session)
+        student, bins = self.module.student, stop - warm
+        decoded = read_out(student, session.session_id, latents, bins, self.lookahead)
         return decoded[start - warm :]
+
+
+def _warm_up(session: PreparedSession) -> int:
+    """The bin in which a stream over the validation span begins."""
+    start = session.splits["validation"][0]
+    return max(0, start - round(WARM_UP_S * 1000 / session.bin_ms))
 
 
 def distill(
@@ -133,7 +157,7 @@ def distill(
     best_score = refit_readout(
         student, sessions,
         lambda session: session.training_labels(source.label_s.get(session.session_id)),
-        objective.lookahead, lambda: objective.validate()["score"],
+        objective.lookahead, objective.score_of_heads(),
     )  # fmt: skip
     return result._replace(
         best_score=best_score,
