@@ -34,7 +34,7 @@ WEIGHTS = (
     "adapter", "adapter_bias", "project", "project_bias", "conv", "conv_bias", "into", "decay",
     "skip", "out", "head", "head_bias",
 )  # fmt: skip
-compiled = numba.njit(cache=True, fastmath=FAST, error_model="numpy")
+compiled = numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 inlined = numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 
 
