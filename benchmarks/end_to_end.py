@@ -3,10 +3,11 @@
     python -m benchmarks.end_to_end --before COMMIT --data FOLDER --out FILE.json
 
 The earlier source is laid out in a temporary folder by `git archive`. Both read the same recipe,
-with the same interpreter, `realm run` as a user types it with `--jobs 1`, in alternating rounds
-after a short one each that does not count and leaves compiled code behind. `--steps-share 0.1`
-takes a tenth of the training steps: what does not depend on them then weighs more. A full round of
-`reach_sim` takes about a quarter of an hour for each of the two.
+with the same interpreter, `realm run` as a user types it, in alternating rounds after a short one
+each that does not count and leaves compiled code behind. `--jobs 1` asks both for one process;
+otherwise each uses as many as it does by itself. `--steps-share 0.1` takes a tenth of the training
+steps: what does not depend on them then weighs more. On two cores a full round of `reach_sim` takes
+some ten minutes for each seed.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ STEPS = ("pretrain.optimization.steps", "distill.optimization.steps")
 class Taken(NamedTuple):
     """What one run took and gave."""
 
-    cpu_s: dict[str, float]  # by stage, over all seeds; "whole" is the process tree
-    wall_s: dict[str, float]
+    cpu_s: dict[str, float]  # by stage, over all seeds; "whole" is that of all processes
+    wall_s: dict[str, float]  # of the whole
     r2: float  # the student's on test time, mean over sessions and seeds
 
 
@@ -55,18 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sources = {"before": _lay_out(options.before, Path(folder)), "now": ROOT / "src"}
         out, data = Path(folder) / "run", options.data.resolve()
         for name, source in sources.items():
-            _run(
-                source,
-                recipe,
-                data,
-                out / f"{name}-first",
-                _changes(recipe, options.seeds[:1], 0.0),
-            )
+            changes = _changes(recipe, options.seeds[:1], 0.0)
+            _run(source, recipe, data, out / f"{name}-first", changes, options.jobs)
         taken: dict[str, list[Taken]] = defaultdict(list)
         for at in range(options.rounds):
             for name, source in sources.items():
                 changes = _changes(recipe, options.seeds, share)
-                taken[name].append(_run(source, recipe, data, out / f"{name}{at}", changes))
+                folder_of = out / f"{name}{at}"
+                taken[name].append(_run(source, recipe, data, folder_of, changes, options.jobs))
                 print(f"round {at + 1}, {name}: {taken[name][-1]}", flush=True)
     rows = _rows(taken["now"], taken["before"])
     for row in rows:
@@ -74,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = {
         "machine": machine(), "versions": versions(), "before": options.before,
         "recipe": recipe.name, "seeds": options.seeds, "steps_share": share,
-        "rounds": options.rounds, "rows": [row._asdict() for row in rows],
+        "rounds": options.rounds, "jobs": options.jobs, "rows": [row._asdict() for row in rows],
         "r2": {name: [run.r2 for run in runs] for name, runs in taken.items()},
     }  # fmt: skip
     write_json(options.out, results)
@@ -91,6 +88,7 @@ def _options(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "reach_sim.toml")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="else 0 alone")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--jobs", type=int, help="for both; else as each does by itself")
     parser.add_argument("--steps-share", type=float, default=1.0, help="share of training steps")
     return parser.parse_args(arguments)
 
@@ -112,10 +110,12 @@ def _changes(recipe: Path, seeds: Sequence[int], share: float) -> list[str]:
     return [f"seeds={list(seeds)}", *steps]
 
 
-def _run(source: Path, recipe: Path, data: Path, out: Path, changes: Sequence[str]) -> Taken:
+def _run(
+    source: Path, recipe: Path, data: Path, out: Path, changes: Sequence[str], jobs: int | None
+) -> Taken:
     """One run in a process of its own."""
     command = [sys.executable, "-m", "realm", "run", str(recipe), "--data", str(data)]
-    command += ["--out", str(out), "--jobs", "1"]
+    command += ["--out", str(out), *([] if jobs is None else ["--jobs", str(jobs)])]
     command += [part for change in changes for part in ("--set", change)]
     begun, used = time.perf_counter(), _children_s()
     environment = os.environ | {"PYTHONPATH": str(source)}
@@ -126,19 +126,19 @@ def _run(source: Path, recipe: Path, data: Path, out: Path, changes: Sequence[st
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
     whole = {"cpu_s": _children_s() - used, "wall_s": time.perf_counter() - begun}
-    cpu_s, wall_s = (_by_stage(out, whole, kind) for kind in ("cpu_s", "wall_s"))
+    cpu_s = _by_stage(out, whole["cpu_s"])
     rows = [r for r in read_results(out / "results.csv") if r.method == "student"]
     r2 = mean_defined([row.r2 for row in rows if row.split == "test"])
-    return Taken(cpu_s, wall_s, r2)
+    return Taken(cpu_s, {"whole": whole["wall_s"]}, r2)
 
 
-def _by_stage(out: Path, whole: dict[str, float], kind: str) -> dict[str, float]:
-    """Seconds of every stage over all seeds, of what is no stage, and of the whole."""
+def _by_stage(out: Path, whole_s: float) -> dict[str, float]:
+    """CPU seconds of every stage over all seeds, of what is no stage, and of the whole."""
     seconds: dict[str, float] = defaultdict(float)
     for name, taken in read_json(out / "run.json")["stages"].items():
-        seconds[name.split("/")[-1]] += taken[kind]
-    seconds["start, figures and report"] = whole[kind] - sum(seconds.values())
-    return {**seconds, "whole": whole[kind]}
+        seconds[name.split("/")[-1]] += taken["cpu_s"]
+    seconds["start, figures and report"] = whole_s - sum(seconds.values())
+    return {**seconds, "whole": whole_s}
 
 
 def _children_s() -> float:

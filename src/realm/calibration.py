@@ -15,11 +15,12 @@ from realm.decoder import Decoder
 from realm.evaluation.methods import session_info
 from realm.files import make_folder, sha256_json
 from realm.nn.student import Student
+from realm.progress import Progress, Report, silent
 from realm.recipe import Recipe, parse_recipe, with_overrides
-from realm.stages import Progress, fingerprint, silent
+from realm.stages import fingerprint
 from realm.training.calibrate import calibrate
 from realm.training.config import DistillConfig
-from realm.training.loop import Report, TrainingResult
+from realm.training.loop import TrainingResult
 from realm.training.pretrain import behavior_scales
 
 

@@ -40,9 +40,10 @@ from realm.files import (
 )
 from realm.nn.adapters import SessionInfo
 from realm.nn.student import Student
+from realm.progress import silent
 from realm.recipe import Recipe, load_recipe, parse_recipe
 from realm.signal import SignalChain
-from realm.stages import SeedRun, silent
+from realm.stages import SeedRun
 from realm.training.distill import lookahead_bins
 
 FORMAT = "realm-decoder-1"

@@ -40,9 +40,10 @@ from realm.evaluation.results import LabelBudget, ResultRow, read_results, write
 from realm.files import make_folder, read_json, sha256_file, write_json
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
+from realm.progress import Progress, silent
 from realm.recipe import Recipe
 from realm.report.write import write_report
-from realm.stages import STUDENT_PARTS, Clock, Progress, SeedRun, each_seed, silent
+from realm.stages import STUDENT_PARTS, Clock, SeedRun, each_seed
 from realm.training.tracking import tracked
 
 Stage = Literal["prepare", "pretrain", "distill", "evaluate"]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -21,26 +21,14 @@ from realm.evaluation.methods import Experiment, new_student, new_teacher
 from realm.files import sha256_json
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
+from realm.progress import Progress, Relay, relayed
 from realm.recipe import Recipe
 from realm.training.distill import distill, lookahead_bins
-from realm.training.loop import Report
 from realm.training.pretrain import pretrain
 from realm.workers import Workers
 
 Result = TypeVar("Result")
 STUDENT_PARTS = ("data", "signal", "labels", "pretrain", "distill")
-
-
-class Progress(NamedTuple):
-    """What a run tells while it works: a line of text, and a reporter for a training's steps."""
-
-    say: Callable[[str], None]
-    training: Callable[[str, int], Report]  # (title, steps) -> report
-
-
-def silent() -> Progress:
-    """Say nothing."""
-    return Progress(lambda text: None, lambda title, steps: lambda step, figures: None)
 
 
 class SeedRun:
@@ -118,12 +106,12 @@ def each_seed(
 ) -> dict[int, Result]:
     """Do `task(seed, progress)` for every seed, `jobs` of them side by side in processes.
 
-    In a process of its own a task is silent and uses one thread; it must then be picklable by
-    `multiprocessing`: a function of a module, or a `functools.partial` of one.
+    In a process of its own a task uses one thread; it must then be picklable by `multiprocessing`:
+    a function of a module, or a `functools.partial` of one.
     """
     if jobs == 1 or len(seeds) == 1:
         return {seed: task(seed, progress) for seed in seeds}
-    with Workers(jobs) as pool:
+    with Relay(progress) as relay, Workers(min(jobs, len(seeds)), relay) as pool:
         pending = {seed: pool.submit(_alone, task, seed) for seed in seeds}
         for seed, future in pending.items():
             future.result()
@@ -133,7 +121,7 @@ def each_seed(
 
 def _alone(task: Callable[[int, Progress], Result], seed: int) -> Result:
     torch.set_num_threads(1)
-    return task(seed, silent())
+    return task(seed, relayed())
 
 
 def label_budgets(recipe: Recipe, sessions: Sequence[PreparedSession]) -> dict[str, float]:

@@ -8,6 +8,7 @@ writing is undone (`realm.files` writes whole files or none), what waits is not 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -17,16 +18,24 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from realm.progress import Relay, speak_to
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
 class Workers(ProcessPoolExecutor):
-    """A pool of fresh processes; leaving its `with` block by an exception ends them at once."""
+    """A pool of fresh processes; leaving its `with` block by an exception ends them at once.
 
-    def __init__(self, workers: int) -> None:
+    Args:
+        workers: processes at most.
+        relay: tells what they tell.
+    """
+
+    def __init__(self, workers: int, relay: Relay | None = None) -> None:
         context = multiprocessing.get_context("spawn")
-        super().__init__(workers, mp_context=context, initializer=_end_when_told)
+        queue = None if relay is None else relay.queue
+        super().__init__(workers, mp_context=context, initializer=_begin, initargs=(queue,))
 
     def submit(
         self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
@@ -48,9 +57,17 @@ class Workers(ProcessPoolExecutor):
         self.shutdown(wait=True, cancel_futures=kind is not None)
 
 
-def _end_when_told() -> None:
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _begin(queue: Any) -> None:
     """In a worker: being terminated is an exception, so that unfinished files are removed."""
     signal.signal(signal.SIGTERM, _leave)
+    speak_to(queue)
 
 
 def _leave(signal_number: int, frame: FrameType | None) -> Any:

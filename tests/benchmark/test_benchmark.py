@@ -16,8 +16,8 @@ from realm.data.nwb_write import write_session
 from realm.data.simulate import SimulationConfig, simulate
 from realm.evaluation.results import read_results
 from realm.files import read_json
+from realm.progress import Progress
 from realm.recipe import Recipe, parse_recipe
-from realm.stages import Progress
 
 ENCODER = {"layers": 1, "d_model": 8, "d_state": 4, "headdim": 8}
 TINY = {"steps": 1, "batch_size": 1, "warmup_steps": 1, "validate_every": 1}

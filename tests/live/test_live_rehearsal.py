@@ -9,7 +9,7 @@ import pytest
 from live_cases import PLAIN, RATE_HZ, decoder, signal
 
 from realm.live.reader import Arrival
-from realm.live.rehearsal import LEAD_S, LEAST_S, Rehearsal
+from realm.live.rehearsal import LATE, LEAST_S, MARGIN_S, Rehearsal
 from realm.live.status import Status
 from realm.live.stream import Stream
 from realm.streaming.state import to_bytes
@@ -63,6 +63,7 @@ def test_it_is_due_shortly_before_samples_are_expected() -> None:
     assert rehearsal.due_s == math.inf
     rehearsal.run(Stream(decoder(), PLAIN, Status(), present=False).state)  # nothing heard yet
     rehearsal.hear(arrival(0, 10, arrived_s=7.0))
-    assert rehearsal.due_s == pytest.approx(7.0 + 10 / RATE_HZ - LEAD_S)
+    lead_s = 7.0 + 10 / RATE_HZ - rehearsal.due_s
+    assert lead_s == pytest.approx((1 + LATE) * MARGIN_S)
     rehearsal.hear(arrival(10, int(LEAST_S * RATE_HZ)))
     assert rehearsal.due_s == math.inf  # soon enough to find everything still at hand

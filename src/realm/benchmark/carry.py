@@ -21,8 +21,9 @@ from realm.evaluation.methods import Decode, StudentDecoder
 from realm.evaluation.protocol import score_session
 from realm.evaluation.results import LabelBudget
 from realm.files import read_json, sha256_json, write_json
+from realm.progress import Progress
 from realm.recipe import Recipe
-from realm.stages import STUDENT_PARTS, Progress, SeedRun, fingerprint
+from realm.stages import STUDENT_PARTS, SeedRun, fingerprint
 from realm.training.pretrain import behavior_scales
 
 METHODS: tuple[BaselineName, ...] = ("gru", "scratch")  # beside the student

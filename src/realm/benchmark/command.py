@@ -28,9 +28,9 @@ from realm.benchmark.report import Outcome, write_outcome
 from realm.benchmark.rows import BenchmarkRow, read_rows, write_rows
 from realm.data.formats import find_recordings
 from realm.files import make_folder, read_json, write_json
+from realm.progress import Progress, silent
 from realm.recipe import Recipe
 from realm.run import check_jobs, prepare
-from realm.stages import Progress, silent
 
 
 def benchmark(

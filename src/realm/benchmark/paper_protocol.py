@@ -38,9 +38,10 @@ from realm.evaluation.tables import ResultTable, number
 from realm.files import make_folder, sha256_json, write_text
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
+from realm.progress import Progress, silent
 from realm.recipe import LabelsConfig, Recipe
 from realm.run import prepare
-from realm.stages import Progress, SeedRun, each_seed, silent
+from realm.stages import SeedRun, each_seed
 from realm.training.latents import encode_session, features_only
 
 LEAST_SQUARES = (1e-6,)  # a penalty that only keeps the equations solvable

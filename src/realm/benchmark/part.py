@@ -17,8 +17,9 @@ from realm.benchmark.rows import BenchmarkRow
 from realm.data.sessions import PreparedSession, PreparedSet
 from realm.evaluation.config import BaselineName
 from realm.files import sha256_json
+from realm.progress import Progress
 from realm.recipe import LabelsConfig, Recipe
-from realm.stages import Progress, fingerprint
+from realm.stages import fingerprint
 
 # What rows depend on; the name of a recipe is only a name.
 RECIPE_PARTS = ("seeds", "signal", "data", "pretrain", "distill", "calibrate", "baselines")

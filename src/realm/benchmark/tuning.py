@@ -28,9 +28,10 @@ from realm.evaluation.methods import METHODS, Decode
 from realm.evaluation.metrics import mean_defined, mean_r2
 from realm.files import make_folder, read_json, sha256_json, write_json
 from realm.nn.teacher import Teacher
+from realm.progress import Progress, silent
 from realm.recipe import Recipe
 from realm.run import prepare
-from realm.stages import Progress, SeedRun, silent
+from realm.stages import SeedRun
 from realm.workers import Workers
 
 FITTED_TO_SESSIONS = ("ridge", "kalman")  # their CPU time is a sum over sessions

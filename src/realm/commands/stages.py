@@ -10,13 +10,14 @@ import typer
 from realm.commands.options import (
     ClusterOption,
     DataOption,
-    JobsOption,
     JsonOption,
     OutOption,
     RecipeArgument,
     SetOption,
+    SideBySideOption,
     ThreadsOption,
     default_out,
+    side_by_side,
     use_threads,
 )
 from realm.commands.terminal import Bars, answer, answering, working
@@ -31,7 +32,7 @@ def run(
     data: DataOption,
     out: OutOption = None,
     overrides: SetOption = None,
-    jobs: JobsOption = 1,
+    jobs: SideBySideOption = None,
     threads: ThreadsOption = 1,
     cluster: ClusterOption = False,
     as_json: JsonOption = False,
@@ -41,7 +42,7 @@ def run(
     Stopped, it goes on where it was when the same command is given again.
 
     Examples:
-      realm run my_task.toml --data recordings --out runs/my_task --jobs 2
+      realm run my_task.toml --data recordings --out runs/my_task
       realm run reach_sim --data recordings --set "seeds=[0]" --json
     """
     _stage("evaluate", recipe, data, out, overrides, jobs, threads, cluster, as_json)
@@ -52,7 +53,7 @@ def prepare(
     data: DataOption,
     out: OutOption = None,
     overrides: SetOption = None,
-    jobs: JobsOption = 1,
+    jobs: SideBySideOption = None,
     cluster: ClusterOption = False,
 ) -> None:
     """Turn recordings into prepared session files (features, behavior, splits).
@@ -68,7 +69,7 @@ def pretrain(
     data: DataOption,
     out: OutOption = None,
     overrides: SetOption = None,
-    jobs: JobsOption = 1,
+    jobs: SideBySideOption = None,
     threads: ThreadsOption = 1,
 ) -> None:
     """Prepare, then pretrain the bidirectional teacher.
@@ -84,7 +85,7 @@ def distill(
     data: DataOption,
     out: OutOption = None,
     overrides: SetOption = None,
-    jobs: JobsOption = 1,
+    jobs: SideBySideOption = None,
     threads: ThreadsOption = 1,
 ) -> None:
     """Prepare and pretrain if need be, then distill the causal student.
@@ -100,7 +101,7 @@ def evaluate(
     data: DataOption,
     out: OutOption = None,
     overrides: SetOption = None,
-    jobs: JobsOption = 1,
+    jobs: SideBySideOption = None,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
@@ -136,7 +137,7 @@ def simulate(
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/demo"),
-    jobs: JobsOption = 2,
+    jobs: SideBySideOption = None,
 ) -> None:
     """Simulate sessions and do the whole main job on them, in a few minutes.
 
@@ -153,7 +154,7 @@ def demo(
 
 def _stage(
     until: Stage, recipe: str, data: Path, out: Path | None, overrides: list[str] | None,
-    jobs: int, threads: int, cluster: bool = False, as_json: bool = False,
+    jobs: int | None, threads: int, cluster: bool = False, as_json: bool = False,
 ) -> None:  # fmt: skip
     with answering(as_json):
         use_threads(threads)
@@ -164,8 +165,8 @@ def _stage(
         folder = out or default_out(resolved)
         with Bars() as bars:
             rows = run(
-                resolved, data, folder, until=until, jobs=jobs, cluster=cluster,
-                progress=bars.progress,
+                resolved, data, folder, until=until, jobs=side_by_side(jobs, threads),
+                cluster=cluster, progress=bars.progress,
             )  # fmt: skip
     _results(as_json, rows, folder)
 

@@ -20,7 +20,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from realm.stages import Progress
+    from realm.progress import Progress
 
 console = Console(stderr=True)
 
@@ -121,7 +121,7 @@ class Bars:
     @property
     def progress(self) -> Progress:
         """Where stages report to."""
-        from realm.stages import Progress
+        from realm.progress import Progress
 
         return Progress(self._say, self._training)
 
@@ -131,7 +131,7 @@ class Bars:
     def _training(self, title: str, steps: int) -> Any:
         self._bars.start()  # now: preparation shows a bar of its own
         task = self._bars.add_task(title, total=steps, figures="")
-        self._shown: dict[str, str] = {}
+        shown: dict[str, str] = {}
         begun, first = time.perf_counter(), [None]
 
         def report(step: int, figures: dict[str, float]) -> None:
@@ -139,10 +139,10 @@ class Bars:
                 first[0] = step  # type: ignore[call-overload]
             rate = (step - (first[0] or 0)) / max(1e-9, time.perf_counter() - begun)
             if "loss" in figures:
-                self._shown["loss"] = f"loss {figures['loss']:.3f}"
+                shown["loss"] = f"loss {figures['loss']:.3f}"
             if "r2" in figures:
-                self._shown["r2"] = f"R² {figures['r2']:.3f}"
-            text = " ".join([*self._shown.values(), f"{rate:.1f} steps/s"])
+                shown["r2"] = f"R² {figures['r2']:.3f}"
+            text = " ".join([*shown.values(), f"{rate:.1f} steps/s"])
             self._bars.update(task, completed=step, figures=text)
 
         return report

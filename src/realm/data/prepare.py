@@ -8,7 +8,6 @@ where it stopped.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -25,7 +24,7 @@ from realm.data.recording import Recording
 from realm.data.sessions import FORMAT, description, open_prepared
 from realm.files import make_folder, sha256_file, sha256_json
 from realm.signal import SignalConfig
-from realm.workers import Workers
+from realm.workers import Workers, cores
 
 SMALL_BYTES = 64 << 20  # of input: seconds of work, about what starting the processes takes
 
@@ -139,7 +138,7 @@ def is_prepared(target: Path, hashes: dict[str, str]) -> bool:
 
 def _useful_workers(sources: list[Path]) -> int:
     total = sum(source.stat().st_size for source in sources if source.exists())
-    return len(os.sched_getaffinity(0)) if total > SMALL_BYTES else 1
+    return cores() if total > SMALL_BYTES else 1
 
 
 Job = tuple[Path, Path, SignalConfig, DataConfig]

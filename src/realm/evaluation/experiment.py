@@ -21,8 +21,8 @@ from realm.files import sha256_json
 from realm.nn.adapters import SessionInfo
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
+from realm.progress import Report
 from realm.training.config import DistillConfig
-from realm.training.loop import Report
 
 
 class Decoding(NamedTuple):

@@ -23,8 +23,13 @@ class Fit(NamedTuple):
     extra: tuple[str, ...]  # channels that the bundle does not use
     reordered: bool
 
-    def apply(self, samples: NDArray[Any]) -> NDArray[np.float64]:
-        """Volts (samples, channels), contiguous, in the order of the bundle.
+    @property
+    def as_it_is(self) -> bool:
+        """Whether the stream has just these channels in this order."""
+        return not self.reordered and self.width == len(self.columns)
+
+    def apply(self, samples: NDArray[Any], more: int = 0) -> NDArray[np.float64]:
+        """Volts (samples, channels + more), in the order of the bundle, then columns of NaN.
 
         Raises:
             ValueError: the samples are not what the stream said they would be.
@@ -36,8 +41,9 @@ class Fit(NamedTuple):
                 f"shape {samples.shape}; the source no longer sends what it said"
             )
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            volts = samples[:, self.columns].astype(np.float64, order="C")
-            volts *= self.volts
+            volts = np.full((len(samples), len(self.columns) + more), np.nan)
+            chosen = samples if self.as_it_is else samples[:, self.columns]
+            np.multiply(chosen, self.volts, out=volts[:, : len(self.columns)], dtype=np.float64)
         return volts
 
 

@@ -23,9 +23,10 @@ import pylsl
 from pylsl.util import LostError
 from pylsl.util import TimeoutError as OpeningTookTooLong
 
-from realm.live.clock import check_clock
+from realm.live.clock import check_clock, now_s
 from realm.live.source import Block, SourceLostError, StreamInfo
 
+ASK_S = 0.5  # between looks at the offset of the sender's clock
 TOGETHER_S = 5e-4  # longest wait for the rest of samples that were sent together
 BUFFER_S = 10
 OPEN_S = 2.0  # longest wait for each step of opening
@@ -74,6 +75,7 @@ class LSLSource:
         self._inlet: Any = None
         self._pulled = np.empty((0, 0), np.float32)
         self._clock_known = False
+        self._offset_s, self._ask_s = 0.0, 0.0
         self._together = 1  # samples that came at the last read: mostly as many as are sent at once
 
     def open(self) -> StreamInfo:
@@ -90,7 +92,7 @@ class LSLSource:
         except (LostError, OpeningTookTooLong) as error:
             raise SourceLostError(f"lsl:{self.name}: went away while it was opened") from error
         self._pulled = np.empty((MOST_AT_ONCE, len(info.channel_names)), self._dtype(described))
-        self._together, self._clock_known = 1, False
+        self._together, self._clock_known, self._ask_s = 1, False, 0.0
         self._inlet = inlet
         return info
 
@@ -100,14 +102,14 @@ class LSLSource:
             raise SourceLostError(f"lsl:{self.name}: not open")
         try:
             times = self._pull(timeout_s)
-            offset_s = self._inlet.time_correction(0.0) if times.size else 0.0
+            self._follow_clock()
         except (LostError, OpeningTookTooLong) as error:
             self.close()
             raise SourceLostError(f"lsl:{self.name}: the stream was lost") from error
         if not times.size:
             return None
-        if abs(offset_s) > ONE_CLOCK_S:
-            times = times + offset_s
+        if abs(self._offset_s) > ONE_CLOCK_S:
+            times = times + self._offset_s
         if not self._clock_known:
             check_clock(times, f"lsl:{self.name}")
             self._clock_known = True
@@ -132,6 +134,12 @@ class LSLSource:
                 times += self._pulled_after(len(times), TOGETHER_S, missing)
             self._together = len(times)
         return np.asarray(times, np.float64)
+
+    def _follow_clock(self) -> None:
+        """Ask for the offset of the sender's clock, which liblsl measures every few seconds."""
+        if now_s() >= self._ask_s:
+            self._offset_s = self._inlet.time_correction(0.0)
+            self._ask_s = now_s() + ASK_S
 
     def _pulled_after(self, row: int, timeout_s: float, most: int) -> list[float]:
         _, times = self._inlet.pull_chunk(timeout_s, most, self._pulled[row:])

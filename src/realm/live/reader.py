@@ -147,15 +147,14 @@ class Reader(threading.Thread):
 
     def _converted(self, block: Block, fit: Fit) -> Arrival:
         arrived_s = now_s()
-        volts = fit.apply(block.samples)
+        rows = fit.apply(block.samples, self._dims)
         times = np.asarray(block.times_s, dtype=np.float64)
-        if times.shape != (len(volts),):
+        if times.shape != (len(rows),):
             raise ValueError(
-                f"expected a time stamp for each of {len(volts)} samples, got {times.shape}; the "
+                f"expected a time stamp for each of {len(rows)} samples, got {times.shape}; the "
                 "source no longer sends what it said"
             )
-        truth = np.full((len(volts), self._dims), np.nan)
+        truth = rows[:, rows.shape[1] - self._dims :]
         if block.behavior is not None and block.behavior.shape == truth.shape:
             truth[:] = block.behavior
-        rows = np.concatenate([volts, truth], axis=1)
         return Arrival(rows, times, block.first_index, self._connection, arrived_s)

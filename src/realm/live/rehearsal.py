@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+from realm.live.clock import now_s
 from realm.live.memory import LiveState
 from realm.live.reader import Arrival
 from realm.live.settings import LiveSettings
@@ -17,7 +18,9 @@ from realm.live.status import Status
 from realm.live.stream import Stream
 from realm.streaming import StreamingDecoder
 
-LEAD_S = 1.2e-3  # before samples are expected: longer than a step takes, shorter than memory lasts
+MARGIN_S = 7e-4  # between a rehearsal and its samples: what a thread may wake late or they be early
+LATE = 1.5  # a rehearsal may take so many times as long as they did lately
+MEMORY = 0.05  # weight of the latest in that
 LEAST_S = 2.5e-3  # blocks that follow more closely find everything still at hand
 
 
@@ -32,13 +35,16 @@ class Rehearsal:
         self._rate_hz = decoder.sampling_rate_hz
         self._double = Stream(decoder, settings, Status(), present=True)
         self._heard: Arrival | None = None
+        self._takes_s = MARGIN_S
         self.due_s = math.inf
 
     def hear(self, arrival: Arrival) -> None:
         """Expect as many samples again, as much later as they take."""
         block_s = len(arrival.rows) / self._rate_hz
         self._heard = arrival
-        self.due_s = arrival.arrived_s + block_s - LEAD_S if block_s > LEAST_S else math.inf
+        lead_s = MARGIN_S + LATE * self._takes_s
+        fits = block_s > max(LEAST_S, lead_s)
+        self.due_s = arrival.arrived_s + block_s - lead_s if fits else math.inf
 
     def run(self, state: LiveState) -> None:
         """Take the samples before once more, as if they followed on this state."""
@@ -48,5 +54,7 @@ class Rehearsal:
         rows, times_s, first_index = self._heard[:3]
         later_s = len(rows) / self._rate_hz
         number = None if first_index is None else first_index + len(rows)
+        begun_s = now_s()
         self._double.state = state
         self._double.take(rows, times_s + later_s, number, lost=0)
+        self._takes_s += MEMORY * (min(LEAST_S, now_s() - begun_s) - self._takes_s)

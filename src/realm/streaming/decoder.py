@@ -134,7 +134,7 @@ class StreamingDecoder:
         return (_from_row(decoded, early) if early else decoded), after
 
     def _judged(self, behavior: NDArray[Any], features: Features, first_bin: int) -> Decoded:
-        overflowed = ~np.isfinite(behavior).all(axis=1)
+        overflowed = np.isnan(behavior[:, 0])  # such a row is NaN as a whole
         counted = self._count(features, self._usable, self.bundle.quorum)
         quality = judge(counted, features.filled, first_bin, overflowed)
         behavior[quality.neutral] = self._neutral

@@ -17,10 +17,11 @@ from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
 from realm.nn.losses import task_loss
 from realm.nn.teacher import Teacher
+from realm.progress import Report
 from realm.training.augment import augment
 from realm.training.config import DistillConfig
 from realm.training.latents import encode_session, encode_span
-from realm.training.loop import Report, Term, TrainingResult, train
+from realm.training.loop import Term, TrainingResult, train
 from realm.training.validation import require_validation_labels, validation_score
 
 

@@ -14,9 +14,10 @@ from accelerate import Accelerator
 from realm.data.sessions import PreparedSession
 from realm.data.windows import WindowSource
 from realm.nn.student import Student
+from realm.progress import Report
 from realm.training.config import CalibrateConfig, DistillConfig
 from realm.training.distill import DistillObjective, distill
-from realm.training.loop import Report, TrainingResult
+from realm.training.loop import TrainingResult
 
 
 def calibrate(

@@ -22,11 +22,12 @@ from realm.data.windows import Windows, WindowSource
 from realm.nn.losses import AlignmentHead, alignment, task_loss
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
+from realm.progress import Report
 from realm.training.augment import augment
 from realm.training.config import DistillConfig
 from realm.training.decode import read_out, stream_latents
 from realm.training.latents import TeacherLatents
-from realm.training.loop import Report, Term, TrainingResult, train
+from realm.training.loop import Term, TrainingResult, train
 from realm.training.readout import refit_readout
 from realm.training.validation import require_validation_labels, validation_score
 

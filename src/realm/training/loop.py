@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from realm.data.windows import Windows
 from realm.files import append_line, make_folder, write_text
+from realm.progress import Report
 from realm.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from realm.training.config import OptimizationConfig
-
-Report = Callable[[int, dict[str, float]], None]
 
 
 class Term(NamedTuple):

@@ -19,10 +19,11 @@ from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
 from realm.nn.masking import MaskConfig
 from realm.nn.patch_transformer import PatchTransformer
+from realm.progress import Report
 from realm.training.augment import augment
 from realm.training.config import AugmentationConfig, OptimizationConfig
 from realm.training.latents import features_only, spans_of_splits
-from realm.training.loop import Report, Term, TrainingResult, train
+from realm.training.loop import Term, TrainingResult, train
 from realm.training.pretrain import (
     VALIDATION_SEED,
     draw_masks,

@@ -18,9 +18,10 @@ from realm.data.windows import Windows, WindowSource
 from realm.nn.losses import masked_reconstruction, task_loss
 from realm.nn.masking import MaskConfig, draw_mask
 from realm.nn.teacher import Teacher
+from realm.progress import Report
 from realm.training.augment import augment, window_seed
 from realm.training.config import PretrainConfig
-from realm.training.loop import Report, Term, TrainingResult, train
+from realm.training.loop import Term, TrainingResult, train
 
 VALIDATION_SEED = 20_140_609  # masks of validation windows are the same at every validation
 

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import torch
 from accelerate import Accelerator
 
+from realm.progress import Report
 from realm.training.config import Strict
-from realm.training.loop import Report
 
 TrackerName = Literal["tensorboard", "mlflow"]
 Training = Callable[[str, int], Report]  # (title, steps) -> report
