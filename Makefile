@@ -2,7 +2,7 @@
 # make test   set up, then run all tests
 # make lint   formatting, lint and types, as in CI
 # make docs   the documentation as a site in site/, warnings are errors
-# make bench  the benchmarks
+# make bench  the benchmarks, beside those of other libraries (ten minutes, a quiet machine)
 # make lock   rewrite requirements.lock from pyproject.toml
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
@@ -36,6 +36,7 @@ docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "transformers>=5,<6"
 	$(BIN)/python -m benchmarks
 
 $(READY): requirements.lock pyproject.toml

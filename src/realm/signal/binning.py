@@ -8,6 +8,7 @@ and a running sum of that in floating point would sooner or later put a sample i
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -92,9 +93,12 @@ class Binning:
             Rows of the chunk, the first bin from row 0, with the begin of the unfinished bin last;
             and how many samples each bin holds, those of earlier chunks included.
         """
-        ends = self.ends(start, start + raw_samples(x)) // self.factor
-        rows = np.maximum(ends - start // self.factor, 0)
-        return rows, np.diff(ends)
+        first, last = self.n_bins(start), self.n_bins(start + raw_samples(x))
+        before = start // self.factor
+        ends = [self.end(k) // self.factor for k in range(first, last + 1)]
+        rows = [max(end - before, 0) for end in ends]  # as lists: there are few, mostly
+        lengths = [end - begin for begin, end in pairwise(ends)]
+        return np.array(rows, dtype=np.int64), np.array(lengths, dtype=np.int64)
 
     def initial_state(self) -> BinState:
         """Before the first sample."""

@@ -137,7 +137,8 @@ class StreamingDecoder:
         overflowed = np.isnan(behavior[:, 0])  # such a row is NaN as a whole
         counted = self._count(features, self._usable, self.bundle.quorum)
         quality = judge(counted, features.filled, first_bin, overflowed)
-        behavior[quality.neutral] = self._neutral
+        if quality.neutral.any():
+            behavior[quality.neutral] = self._neutral
         return Decoded(behavior, quality)
 
     def _empty(self) -> Decoded:

@@ -31,6 +31,15 @@ def hold(x: Any, bad: Any, weight: Any, last: Any, age: Any) -> None:
             last[c], age[c] = x[c], 0
 
 
+@loop(f"void({FLOATS}, {FLOATS}, {FLOATS}, {FLOATS}, {FLOATS})")
+def centred(raw: Any, centre: Any, reach: Any, out: Any, beyond: Any) -> None:
+    """One sample of every channel (channels,) from its centre; count those out of reach."""
+    for c in range(raw.size):
+        x = raw[c] - centre[c]
+        out[c] = x
+        beyond[c] += 0.0 if abs(x) <= reach[c] else 1.0  # NaN is out of reach too
+
+
 @loop(
     f"void({CHUNK}, {FLOATS}, {FLOATS}, {FLOATS}, {COUNTS}, {FLAGS}, {FLOATS}, {FLOATS}, {COUNTS}, "
     f"{COUNTS}, {COUNTS}, {FLAGS}, {FLOATS}, {COUNTS}, {CHUNK}, {CHUNK_FLAGS})"
@@ -47,16 +56,27 @@ def guard(
     """
     flat, saturated, dead_run, recovery = limits[0], limits[1], limits[2], limits[3]
     shortest, oldest = min(flat, saturated), weight.size - 1
-    rows = max(1, min(ROWS, shortest // 2))
+    rows = max(1, min(ROWS, 2 * shortest // 3))
     beyond = np.empty(raw.shape[1])
     for start in range(0, raw.shape[0], rows):
         stop = min(start + rows, raw.shape[0])
         beyond[:] = 0.0
+        bad[start:stop] = False
         for t in range(start, stop):
+            centred(raw[t], centre, reach, samples[t], beyond)
+        before = raw[stop - 2] if stop - start > 1 else previous
+        rough = 0
+        for c in range(raw.shape[1]):
+            rough += 1 if raw[stop - 1, c] == before[c] else 0
+            rough += 1 if repeats[c] + stop - start >= shortest else 0
+            rough += 1 if masked[c] else 0
+            rough += 1 if beyond[c] != 0 else 0
+        if rough == 0:  # mostly so: no channel needs a second look
             for c in range(raw.shape[1]):
-                x = raw[t, c] - centre[c]
-                samples[t, c], bad[t, c] = x, False
-                beyond[c] += 0.0 if abs(x) <= reach[c] else 1.0  # NaN is out of reach too
+                repeats[c], bad_run[c], age[c] = 0, 0, 0
+                good_run[c] += stop - start
+                previous[c], last[c] = raw[stop - 1, c], samples[stop - 1, c]
+            continue
         for c in range(raw.shape[1]):
             if beyond[c] == 0 and not masked[c] and repeats[c] + stop - start < shortest:
                 same = 0
