@@ -17,7 +17,8 @@ PACKAGE = Path(realm.__file__).parent
 
 # A module imports from lines above its own, or from its own line.
 LAYERS = [
-    {"files", "workers"},
+    {"files", "progress"},
+    {"workers"},
     {"signal"},
     {"streaming"},
     {"live"},
