@@ -3,7 +3,8 @@
     python -m benchmarks.live_latency --minutes 10 --stress 0 --out live_latency.json
 
 Another process sends 96 channels at 1 kHz in blocks of 5 ms, as an amplifier does; a made-up bundle
-of usual size decodes bins of 10 ms. Three delays are measured for every bin:
+decodes bins of 10 ms, with a student of the recipes' size or a larger one (`--student`). Three
+delays are measured for every bin:
 
 - `after_push_ms`: from the instant the bin's last sample was given to liblsl to the instant a sink
   has the row;
@@ -44,9 +45,11 @@ from realm.streaming.weights import StudentSizes
 RATE_HZ, BLOCK = 1000, 5
 CHANNELS = tuple(f"ch{index:02d}" for index in range(96))
 SCALE_UV = 50.0
-STUDENT = {
-    "layers": 3, "d_model": 128, "d_state": 32, "headdim": 32, "expand": 2, "conv_kernel": 4,
-}  # fmt: skip
+STUDENTS = {
+    "recipe": {"layers": 2, "d_model": 64, "d_state": 16, "headdim": 32},  # as recipes have it
+    "mid": {"layers": 3, "d_model": 128, "d_state": 32, "headdim": 32},
+}
+SHAPE = {"expand": 2, "conv_kernel": 4}
 BEGIN_S, DRAIN_S = 60.0, 5.0
 
 Floats = NDArray[np.float64]
@@ -57,9 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live_latency", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--stress", type=int, default=0, help="busy processes beside it")
+    parser.add_argument("--student", choices=STUDENTS, default="recipe", help="its size")
     parser.add_argument("--out", type=Path, required=True, help="JSON file")
     options = parser.parse_args(arguments)
-    result = measure(options.minutes, options.stress)
+    result = measure(options.minutes, options.stress, options.student)
     from benchmarks.report import machine  # loads torch: after the measurement
 
     write_json(options.out, {"machine": machine(), **result})
@@ -67,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{name:16}", ", ".join(f"{key} {_short(v)}" for key, v in result[name].items()))
 
 
-def measure(minutes: float, stress: int) -> dict[str, Any]:
+def measure(minutes: float, stress: int, student: str = "recipe") -> dict[str, Any]:
     """Send, decode and compare."""
     name = f"realm-benchmark-{os.getpid()}"
     context = multiprocessing.get_context("spawn")
@@ -75,7 +79,7 @@ def measure(minutes: float, stress: int) -> dict[str, Any]:
     n_samples = max(1, round(minutes * 60 * RATE_HZ / BLOCK)) * BLOCK
     sender = context.Process(target=send, args=(name, n_samples, theirs), daemon=True)
     busy = [context.Process(target=_keep_busy, daemon=True) for _ in range(stress)]
-    decoder, sink = StreamingDecoder(made_up_bundle()), Stopwatch()
+    decoder, sink = StreamingDecoder(made_up_bundle(student)), Stopwatch()
     for each in (sender, *busy):
         each.start()
     assert ours.poll(BEGIN_S), "the sender did not start"
@@ -93,7 +97,7 @@ def measure(minutes: float, stress: int) -> dict[str, Any]:
         each.join()
     settings = {
         "minutes": minutes, "stress": stress, "channels": len(CHANNELS), "rate_hz": RATE_HZ,
-        "block_ms": 1000 * BLOCK / RATE_HZ, "bin_ms": decoder.bin_ms, "student": STUDENT,
+        "block_ms": 1000 * BLOCK / RATE_HZ, "bin_ms": decoder.bin_ms, "student": student,
         "weights": decoder.bundle.sizes.count, "engine": decoder.engine,
     }  # fmt: skip
     return {"settings": settings, "cpu_share": cpu_share, **_compared(sent, sink, status)}
@@ -214,13 +218,13 @@ def made_up_signal(samples: int, seed: int) -> Floats:
     return signal
 
 
-def made_up_bundle() -> Bundle:
+def made_up_bundle(student: str = "mid") -> Bundle:
     """A fitted chain with all its stages and a student with random weights."""
     chain = SignalChain(SignalConfig(line_hz=50.0), float(RATE_HZ), list(CHANNELS))
     training = 1e-6 * made_up_signal(20 * RATE_HZ, seed=0)
     chain = chain.fit_guard(training)
     chain = chain.fit_normalization(chain.forward(training))
-    sizes = StudentSizes(chain.n_channels * chain.n_bands, 2, **STUDENT)
+    sizes = StudentSizes(chain.n_channels * chain.n_bands, 2, **STUDENTS[student], **SHAPE)
     weights = random_weights(sizes, np.random.default_rng(0))
     return Bundle(
         session_id="made up", subject="nobody", chain=chain, sizes=sizes, weights=weights,
