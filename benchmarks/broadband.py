@@ -22,12 +22,12 @@ import numpy as np
 
 from benchmarks.timing import Row, limit
 from realm.data.config import DataConfig
+from realm.data.nwb_session import LFP
 from realm.data.nwb_write import BEHAVIOR_PATH, write_session
 from realm.data.prepare import prepare_session
 from realm.data.simulate import SimulationConfig, simulate_session
 from realm.signal import SignalChain, SignalConfig
 
-SERIES = "processing/ecephys/LFP/ElectricalSeriesLFP"
 PATTERN_S = 2.0  # of different samples
 REAL_TIME = 1 / 60
 MOST_BYTES = 1e9
@@ -80,7 +80,7 @@ def write_broadband(path: Path, channels: int, rate_hz: float, seconds: float) -
     counts = 500 * (brown - brown.mean(axis=0)) / brown.std(axis=0) + 30 * rng.normal(size=shape)
     pattern = counts.astype(np.int16)
     with h5py.File(path, "r+") as file:
-        series = file[SERIES]
+        series = file[LFP]
         attributes = dict(series["data"].attrs)
         del series["data"]
         n = round(seconds * rate_hz)

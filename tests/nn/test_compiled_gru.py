@@ -11,13 +11,7 @@ from realm.nn.compiled.gru import fused_gru_layer
 from realm.nn.fusing import FUSED_LENGTH
 from realm.nn.gru import GRUEncoder, GRUState
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # with more, torch's own is used
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def case(time: int, dtype: torch.dtype = torch.float64) -> tuple[GRUEncoder, list[Tensor]]:

@@ -16,13 +16,7 @@ from realm.nn.compiled.mixer import fused_mixer
 from realm.nn.fusing import FUSED_LENGTH, compiled_part
 from realm.nn.mamba2 import Mamba2, Mamba2State
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # with more, the plain parts are used
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def case(length: int, dtype: torch.dtype, conv_kernel: int = 4) -> tuple[Mamba2, list[Tensor]]:

@@ -40,6 +40,7 @@ from realm.datasets.ecog import (
     LICENCE,
     MILLER_VOLTS,
     TERMS,
+    flexion,
     library_file,
     uniform_samples,
 )
@@ -88,15 +89,10 @@ def open_session(path: Path, glove: Path, part: str) -> Iterator[SessionContent]
 
 
 def _fingers(labels: Container, name: str, n_samples: int) -> TimeSeries:
-    flexion = labels.array(name, "the flexion").read().astype(np.float64)
-    if flexion.shape != (n_samples, len(FINGERS)):
-        raise ValueError(
-            f"{labels.path}: expected {n_samples} rows of {len(FINGERS)} fingers in {name}, got "
-            f"{flexion.shape}; the two files are not of one recording"
-        )
+    bent = flexion(labels, name, n_samples, "the two files are not of one recording")
     stride = round(RATE_HZ / GLOVE_HZ)
     times = np.arange(0, n_samples, stride) / RATE_HZ
-    return TimeSeries(times, flexion[::stride], "arbitrary", FINGERS)
+    return TimeSeries(times, bent[::stride], "arbitrary", FINGERS)
 
 
 BCI4_FINGERS = Dataset(

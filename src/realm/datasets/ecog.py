@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from realm.data.formats.named_arrays import Container
@@ -58,3 +59,18 @@ def uniform_samples(
         tuple(f"ch{i + 1}" for i in range(n_channels)), regions or ("",) * n_channels,
         (False,) * n_channels, n_samples, stored.dtype, volts_per_count, read, rate_hz=rate_hz,
     )  # fmt: skip
+
+
+def flexion(container: Container, name: str, n_samples: int, advice: str) -> NDArray[np.float64]:
+    """The matrix `name`, flexion (samples, fingers) with a row for each of `n_samples`.
+
+    Raises:
+        ValueError: it is not there or of another shape; the message ends with `advice`.
+    """
+    values = container.array(name, "the flexion").read().astype(np.float64)
+    if values.shape != (n_samples, len(FINGERS)):
+        raise ValueError(
+            f"{container.path}: expected {n_samples} rows of {len(FINGERS)} fingers in {name}, got "
+            f"{values.shape}; {advice}"
+        )
+    return np.asarray(values)

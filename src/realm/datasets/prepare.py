@@ -13,13 +13,13 @@ import h5py
 from realm import __version__
 from realm.data.nwb_session import write_nwb
 from realm.datasets.dataset import Dataset, RawSession, matching
+from realm.datasets.download import Say
 from realm.datasets.settings import dataset_recipe
 from realm.files import make_folder, sha256_file, write_text
 
 FORMAT = 1  # of the sessions; a higher one makes them anew
 
 Progress = Callable[[str], Callable[[int, int], None]]
-Say = Callable[[str], None]
 
 
 class Prepared(NamedTuple):

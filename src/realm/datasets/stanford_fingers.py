@@ -38,6 +38,7 @@ from realm.datasets.ecog import (
     LICENCE,
     MILLER_VOLTS,
     TERMS,
+    flexion,
     library_file,
     uniform_samples,
 )
@@ -74,16 +75,11 @@ def open_session(path: Path) -> Iterator[SessionContent]:
         codes = container.array("elec_regions", "the regions").read().reshape(-1).tolist()
         regions = tuple(REGIONS.get(int(code), f"code {code:g}") for code in codes)
         samples = uniform_samples(container, "data", RATE_HZ, MILLER_VOLTS, regions)
-        flexion = container.array("flex", "the flexion").read().astype(np.float64)
-        if flexion.shape != (samples.n_samples, len(FINGERS)):
-            raise ValueError(
-                f"{path}: expected {samples.n_samples} rows of {len(FINGERS)} fingers in flex, got "
-                f"{flexion.shape}; fetch the file again"
-            )
+        bent = flexion(container, "flex", samples.n_samples, "fetch the file again")
         times = np.arange(samples.n_samples) / RATE_HZ
         yield SessionContent(
             path.stem, path.stem.split("_")[0], "Homo sapiens", "finger flexion; ECoG", samples,
-            {"fingers": TimeSeries(times, flexion, "arbitrary", FINGERS)},
+            {"fingers": TimeSeries(times, bent, "arbitrary", FINGERS)},
         )  # fmt: skip
     finally:
         container.close()

@@ -79,8 +79,10 @@ class Binning:
 
     def ends(self, start: int, stop: int) -> Counts:
         """Ends of the bins that raw samples `start` to `stop` complete, after that before them."""
-        first, last = self.n_bins(start), self.n_bins(stop)
-        return np.array([self.end(k) for k in range(first, last + 1)], dtype=np.int64)
+        return np.array(self._ends(start, stop), dtype=np.int64)
+
+    def _ends(self, start: int, stop: int) -> list[int]:
+        return [self.end(k) for k in range(self.n_bins(start), self.n_bins(stop) + 1)]
 
     def cuts(self, x: Banded, start: int) -> tuple[Counts, Counts]:
         """Where the bins that a chunk completes begin and end in it, and all samples of each.
@@ -93,9 +95,8 @@ class Binning:
             Rows of the chunk, the first bin from row 0, with the begin of the unfinished bin last;
             and how many samples each bin holds, those of earlier chunks included.
         """
-        first, last = self.n_bins(start), self.n_bins(start + raw_samples(x))
         before = start // self.factor
-        ends = [self.end(k) // self.factor for k in range(first, last + 1)]
+        ends = [end // self.factor for end in self._ends(start, start + raw_samples(x))]
         rows = [max(end - before, 0) for end in ends]  # as lists: there are few, mostly
         lengths = [end - begin for begin, end in pairwise(ends)]
         return np.array(rows, dtype=np.int64), np.array(lengths, dtype=np.int64)
