@@ -13,6 +13,8 @@ Report = Callable[[int, dict[str, float]], None]  # (step, figures)
 
 EVERY_S = 0.2  # least time between two reports of a training in another process
 JOIN_S = 1.0
+POLL_S = 0.1
+Line = tuple[Any, Any]  # the speaking end of a pipe, and a lock for one speaker at a time
 
 
 class Progress(NamedTuple):
@@ -30,13 +32,18 @@ def silent() -> Progress:
 class Relay:
     """Tells here what workers tell there, as long as its `with` block lasts.
 
+    A worker has told before it returns from telling, so nothing of work that is done gets lost.
+
     Attributes:
-        queue: to be handed to `speak_to` in each worker when it starts.
+        line: to be handed to `speak_to` in each worker when it starts.
     """
 
     def __init__(self, progress: Progress) -> None:
+        context = multiprocessing.get_context("spawn")
         self._progress = progress
-        self.queue: Any = multiprocessing.get_context("spawn").Queue()
+        self._heard, speaking = context.Pipe(duplex=False)
+        self.line: Line = speaking, context.Lock()
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._tell, name="realm-relay", daemon=True)
 
     def __enter__(self) -> Self:
@@ -49,14 +56,17 @@ class Relay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.queue.put(None)
-        self._thread.join(JOIN_S)
-        self.queue.cancel_join_thread()
+        self._over.set()
+        self._thread.join(JOIN_S)  # a worker that was killed may have left half a message
 
     def _tell(self) -> None:
         trainings: dict[str, Report] = {}
-        while (told := self.queue.get()) is not None:
-            what, title, value = told
+        while True:
+            if not self._heard.poll(POLL_S):
+                if self._over.is_set():
+                    return
+                continue
+            what, title, value = self._heard.recv()
             if what == "say":
                 self._progress.say(title)
             elif what == "training":
@@ -65,28 +75,33 @@ class Relay:
                 trainings[title](*value)
 
 
-def speak_to(queue: Any) -> None:
+def speak_to(line: Line | None) -> None:
     """In a worker: where `relayed` goes from now on; None for nowhere."""
-    global _queue
-    _queue = queue
-    if queue is not None:
-        queue.cancel_join_thread()  # a worker that is ended does not wait to be heard
+    global _line
+    _line = line
 
 
-_queue: Any = None  # of this process, if it is a worker
+_line: Line | None = None  # of this process, if it is a worker
 
 
 def relayed() -> Progress:
     """In a worker: tell the process that started it; silent where nobody listens."""
-    return silent() if _queue is None else Progress(_say, _training)
+    return silent() if _line is None else Progress(_say, _training)
+
+
+def _tell(what: str, title: str, value: Any) -> None:
+    if _line is not None:
+        speaking, one_at_a_time = _line
+        with one_at_a_time:
+            speaking.send((what, title, value))
 
 
 def _say(text: str) -> None:
-    _queue.put(("say", text, None))
+    _tell("say", text, None)
 
 
 def _training(title: str, steps: int) -> Report:
-    _queue.put(("training", title, steps))
+    _tell("training", title, steps)
     last_s = -EVERY_S
 
     def report(step: int, figures: dict[str, float]) -> None:
@@ -94,6 +109,6 @@ def _training(title: str, steps: int) -> Report:
         if step == steps or "r2" in figures or time.monotonic() - last_s >= EVERY_S:
             last_s = time.monotonic()
             plain = {name: float(value) for name, value in figures.items()}
-            _queue.put(("step", title, (step, plain)))
+            _tell("step", title, (step, plain))
 
     return report

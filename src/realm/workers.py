@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from realm.progress import Relay, speak_to
+from realm.progress import Line, Relay, speak_to
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -34,8 +34,8 @@ class Workers(ProcessPoolExecutor):
 
     def __init__(self, workers: int, relay: Relay | None = None) -> None:
         context = multiprocessing.get_context("spawn")
-        queue = None if relay is None else relay.queue
-        super().__init__(workers, mp_context=context, initializer=_begin, initargs=(queue,))
+        line = None if relay is None else relay.line
+        super().__init__(workers, mp_context=context, initializer=_begin, initargs=(line,))
 
     def submit(
         self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
@@ -64,10 +64,10 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _begin(queue: Any) -> None:
+def _begin(line: Line | None) -> None:
     """In a worker: being terminated is an exception, so that unfinished files are removed."""
     signal.signal(signal.SIGTERM, _leave)
-    speak_to(queue)
+    speak_to(line)
 
 
 def _leave(signal_number: int, frame: FrameType | None) -> Any:

@@ -41,6 +41,7 @@ def test_a_rehearsal_leaves_no_trace(numbered: bool) -> None:
             assert to_bytes(stream.state, "") == before
         behavior = np.concatenate([row.behavior for row in rows])
         made = status.final()
+        del made["bins"]["misses"]  # of the deadline: what this machine did, not what was decoded
         decoded[rehearsed] = behavior.tobytes(), made["samples"], made["stream"], made["bins"]
         assert len(behavior) == decoder().n_outputs(made["samples"]["decoded"])
     assert decoded[True] == decoded[False]

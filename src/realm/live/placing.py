@@ -18,11 +18,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _compiled(function: F) -> F:
     """The function compiled by numba, or itself where numba cannot be used."""
     try:
-        import numba
+        from realm.compiling import compiled
 
-        decorator: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
-        compiled: F = decorator(function)
-        return compiled
+        return compiled()(function)
     except (ImportError, RuntimeError):
         return function
 

@@ -18,6 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from realm import compiling
 from realm.streaming.packed import Packed
 from realm.streaming.student import EPSILON, LOWEST_EXPONENT, NEGLIGIBLE, PlainStudent, StudentState
 
@@ -34,7 +35,7 @@ WEIGHTS = (
     "adapter", "adapter_bias", "project", "project_bias", "conv", "conv_bias", "into", "decay",
     "skip", "out", "head", "head_bias",
 )  # fmt: skip
-compiled = numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+compiled = compiling.compiled(fastmath=FAST)
 inlined = numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 
 

@@ -10,14 +10,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numba
 from numba import types
 from numba.extending import overload, register_jitable
 
+from realm import compiling
 from realm.streaming.fused import FAST
 from realm.streaming.fused import exp as exp_float32
 
-compiled = numba.njit(cache=True, fastmath=FAST, error_model="numpy", nogil=True)
+compiled = compiling.compiled(fastmath=FAST)
 
 
 def exp(x: Any) -> Any:

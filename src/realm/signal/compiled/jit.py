@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 from numpy.typing import NDArray
+
+from realm.compiling import compiled
 
 Loop = Callable[..., None]
 
 
 def loop(signature: str | list[str]) -> Callable[[Loop], Loop]:
     """Compile a loop for arguments of these types, or of each of these."""
-    decorator: Callable[[Loop], Loop] = numba.njit(
-        signature, cache=True, error_model="numpy", nogil=True, fastmath=False
-    )
-    return decorator
+    return compiled(*([signature] if isinstance(signature, str) else signature))
 
 
 def behaved(array: NDArray[Any]) -> NDArray[Any]:
