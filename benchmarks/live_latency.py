@@ -135,6 +135,8 @@ def _quantiles(values_ms: Floats) -> dict[str, float]:
 class Stopwatch:
     """A sink that notes when it got each row."""
 
+    immediate = True  # as the sinks to LSL and ZeroMQ are
+
     def __init__(self) -> None:
         self._last_s: list[Floats] = []
         self._written_s: list[Floats] = []

@@ -149,7 +149,7 @@ def test_kill_9_leaves_a_whole_state(tmp_path: Path) -> None:
         os.kill(child.pid, signals.SIGKILL)
         child.wait(30)
     use = decoder()
-    stream = LiveLoop(use, ScriptedSource([]), {}, PLAIN)._stream
+    stream = LiveLoop(use, ScriptedSource([]), {}, PLAIN)._decoding.stream
     restored = memory.restore(path, stream.state, use)
     heard = restored.bins.heard
     assert heard > 0

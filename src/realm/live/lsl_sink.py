@@ -28,6 +28,8 @@ class LSLSink:
     Its source id stays the same for a bundle, so that consumers find it again after a restart.
     """
 
+    immediate = True  # liblsl has threads of its own
+
     def __init__(self, name: str = "realm") -> None:
         if not name or not name.isprintable():
             raise ValueError(f"sink lsl: expected a printable name, got {name!r}; correct it")

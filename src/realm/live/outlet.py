@@ -13,7 +13,7 @@ POLL_S = 0.5
 
 
 class Outlet:
-    """Hands rows to a sink, in a thread of its own.
+    """Hands rows to a sink, in a thread of its own unless the sink is immediate.
 
     Args:
         name: of the sink in the status.
@@ -37,17 +37,28 @@ class Outlet:
         self._untaken = 0  # rows
         self._abandoned = threading.Event()
         sink.open(info)
-        self._thread = threading.Thread(target=self._serve, name=f"realm-{name}", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        self._open = True
+        if not getattr(sink, "immediate", False):
+            self._thread = threading.Thread(target=self._serve, name=f"realm-{name}", daemon=True)
+            self._thread.start()
 
     def put(self, outputs: Outputs, wait: bool) -> None:
         """Hand over rows; where the sink is slow, wait for it or drop the oldest that wait."""
+        if self._thread is None:
+            self._write(outputs)
+            return
         if not self._queue.put(outputs, len(outputs.bin), wait):
             self._untaken += len(outputs.bin)
         self.counts.dropped = self._queue.dropped + self._untaken
 
     def close(self) -> None:
         """Write what waits, then close the sink; one that takes too long is left behind."""
+        if self._thread is None:
+            if self._open:
+                self._open = False
+                self._close_sink()
+            return
         self._queue.put(None)
         self._thread.join(CLOSE_S)
         self._abandoned.set()
@@ -64,6 +75,9 @@ class Outlet:
             if taken.item is None:
                 break
             self._write(taken.item)
+        self._close_sink()
+
+    def _close_sink(self) -> None:
         try:
             self._sink.close()
         except Exception as error:

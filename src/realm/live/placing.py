@@ -15,14 +15,18 @@ import numpy as np
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _compiled(function: F) -> F:
-    """The function compiled by numba, or itself where numba cannot be used."""
-    try:
-        from realm.compiling import compiled
+def _compiled(*signatures: str) -> Callable[[F], F]:
+    """A function compiled by numba, or as it is where numba cannot be used."""
 
-        return compiled()(function)
-    except (ImportError, RuntimeError):
-        return function
+    def decorate(function: F) -> F:
+        try:
+            from realm.compiling import compiled
+
+            return compiled(*signatures)(function)
+        except (ImportError, RuntimeError):
+            return function
+
+    return decorate
 
 
 # What is remembered: f
@@ -61,7 +65,7 @@ def new_state(seen: int) -> tuple[Any, Any, Any, Any]:
     return f, i, np.full(seen, np.nan), np.zeros(seen, dtype=np.int64)
 
 
-@_compiled
+@_compiled()
 def seen_before(time: float, mark: int, seen_s: Any, seen_marks: Any) -> bool:
     """Whether this very sample, time stamp and values, came a short while ago."""
     for k in range(seen_s.size):  # noqa: SIM110
@@ -70,7 +74,7 @@ def seen_before(time: float, mark: int, seen_s: Any, seen_marks: Any) -> bool:
     return False
 
 
-@_compiled
+@_compiled()
 def accept(
     row: int, source: int, time: float, mark: int, missing: int, trusted: bool,
     p: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any, out: Any,
@@ -101,7 +105,7 @@ def accept(
     return row + 1
 
 
-@_compiled
+@_compiled()
 def start(row: int, source: int, time: float, skipped: float, p: Any, f: Any, i: Any,
           seen_s: Any, out: Any) -> int:  # fmt: skip
     """Give out a sample that begins the stream anew on a clock of its own."""
@@ -118,7 +122,7 @@ def start(row: int, source: int, time: float, skipped: float, p: Any, f: Any, i:
     return row + 1
 
 
-@_compiled
+@_compiled()
 def by_number(
     row: int, source: int, time: float, mark: int, steps: int,
     p: Any, q: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any, out: Any, counts: Any,
@@ -136,14 +140,14 @@ def by_number(
     return accept(row, source, time, mark, steps, trusted, p, f, i, seen_s, seen_marks, out)
 
 
-@_compiled
+@_compiled()
 def joins_by_number(time: float, steps: int, p: Any, f: Any) -> bool:
     """Whether a new connection goes on counting where the one before stopped."""
     due = f[EXPECTED] + steps * p[PERIOD]
     return steps >= 0 and abs(time - due) <= p[TOLERANCE] + 1e-3 * steps * p[PERIOD]
 
 
-@_compiled
+@_compiled()
 def by_time(
     row: int, source: int, time: float, mark: int,
     p: Any, q: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any, out: Any, counts: Any,
@@ -172,7 +176,7 @@ def by_time(
     return accept(row, source, time, mark, missing, True, p, f, i, seen_s, seen_marks, out)
 
 
-@_compiled
+@_compiled()
 def settle(
     row: int, time: float, doubt_mark: int,
     p: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any, out: Any, counts: Any,
@@ -188,7 +192,7 @@ def settle(
     return accept(row, -1, doubt, doubt_mark, missing, True, p, f, i, seen_s, seen_marks, out)
 
 
-@_compiled
+@_compiled()
 def measure(time: float, apart: bool, p: Any, q: Any, f: Any, i: Any, rates: Any, counts: Any
             ) -> None:  # fmt: skip
     """Add a step between time stamps to the measurement of the rate, unless samples are missing."""
@@ -206,7 +210,10 @@ def measure(time: float, apart: bool, p: Any, q: Any, f: Any, i: Any, rates: Any
         i[MEASURED] = 1
 
 
-@_compiled
+@_compiled(
+    "(float64[::1], int64[::1], int64, int64, int64, float64[::1], int64[::1], float64[::1], "
+    "int64[::1], float64[::1], int64[::1], float64[:, ::1], float64[::1], int64[::1])"
+)  # when this module is imported, never while a stream runs
 def place(
     times: Any, marks: Any, first: int, doubt_row: int, doubt_mark: int,
     p: Any, q: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any,

@@ -60,6 +60,17 @@ class BoundedQueue(Generic[T]):
             self._changed.notify_all()
             return True
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._items
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something is there, at most for this time."""
+        with self._changed:
+            if not self._items:
+                self._changed.wait(timeout_s)
+
     def get(self, timeout_s: float) -> Taken[T] | None:
         """The oldest item; None if there is none within this time."""
         with self._changed:

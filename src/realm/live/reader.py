@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realm.live.channels import Fit, match
 from realm.live.clock import now_s
-from realm.live.queue import BoundedQueue
 from realm.live.source import Block, Source, SourceEndedError, SourceLostError, StreamInfo
 from realm.live.status import Status
 
@@ -51,8 +50,28 @@ class Ended(NamedTuple):
 Message = Connected | Arrival | Gone | Ended
 
 
+class Hearer(Protocol):
+    """Who is told what was read."""
+
+    def tell(self, message: Message) -> None:
+        """Of the connection."""
+        ...
+
+    def hear(self, arrival: Arrival) -> bool:
+        """Samples; False if they were not taken since it is too late."""
+        ...
+
+    def patience_s(self) -> float:
+        """How long to wait for samples before `rehearse` is to be called."""
+        ...
+
+    def rehearse(self) -> None:
+        """Use the time in which there are none."""
+        ...
+
+
 class Reader(threading.Thread):
-    """Reads a source into a queue until it ends or is told to stop.
+    """Reads a source until it ends or is told to stop.
 
     A source that does not fit is an error as long as none ever did: someone is there to correct
     it. Later it is refused, closed, and opened again after a pause, since a subject may depend on
@@ -61,7 +80,7 @@ class Reader(threading.Thread):
     Args:
         source: what to read.
         names, rate_hz, dims: channels, rate and dims of behavior of the bundle.
-        queue: where messages go; it is bounded in samples.
+        hearer: who is told.
         status: whose counters of the source's side are kept.
         retry_s: pause before a source is opened again.
         unit: of the samples, if the source's own word is not to be taken.
@@ -69,13 +88,12 @@ class Reader(threading.Thread):
 
     def __init__(
         self, source: Source, names: tuple[str, ...], rate_hz: float, dims: int,
-        queue: BoundedQueue[Message], status: Status, retry_s: float, unit: str | None,
+        hearer: Hearer, status: Status, retry_s: float, unit: str | None,
     ) -> None:  # fmt: skip
         super().__init__(name="realm-reader", daemon=True)
         self._source, self._names, self._rate_hz, self._dims = source, names, rate_hz, dims
-        self._queue, self._status, self._retry_s, self._unit = queue, status, retry_s, unit
+        self._hearer, self._status, self._retry_s, self._unit = hearer, status, retry_s, unit
         self._stopping, self._refused = threading.Event(), threading.Event()
-        self._waits = bool(getattr(source, "can_wait", False))
         self._connection = 0
         self._lost = ""  # why, as it was said last
 
@@ -103,7 +121,7 @@ class Reader(threading.Thread):
             self._source.close()
         except OSError as caught:
             error = error or caught
-        self._queue.put(Ended(error))
+        self._hearer.tell(Ended(error))
 
     def _connect_and_read(self) -> None:
         try:
@@ -114,23 +132,24 @@ class Reader(threading.Thread):
             self._connection += 1
             self._refused.clear()
             self._lost = ""
-            self._queue.put(Connected(info, fit, self._connection))
+            self._hearer.tell(Connected(info, fit, self._connection))
             self._read(fit)
         except SourceLostError as error:
             if self._lost != str(error):  # said once, not at every attempt
                 self._lost = str(error)
-                self._queue.put(Gone("lost" if self._connection else "waiting", self._lost))
+                self._hearer.tell(Gone("lost" if self._connection else "waiting", self._lost))
         except ValueError as error:
             if not self._connection:
                 raise
             self._status.stream.refused += 1
-            self._queue.put(Gone("refused", str(error)))
+            self._hearer.tell(Gone("refused", str(error)))
 
     def _read(self, fit: Fit) -> None:
         while not (self._stopping.is_set() or self._refused.is_set()):
-            block = self._source.read(READ_S)
+            block = self._source.read(min(READ_S, self._hearer.patience_s()))
             self._status.stream.refused_messages = getattr(self._source, "refused_messages", 0)
             if block is None:
+                self._hearer.rehearse()
                 continue
             n = len(block.samples)
             self._status.samples.received += n
@@ -142,7 +161,7 @@ class Reader(threading.Thread):
             except ValueError:
                 self._status.samples.dropped_refused += n
                 raise
-            if not self._queue.put(arrival, n, wait=self._waits):
+            if not self._hearer.hear(arrival):
                 self._status.samples.dropped_stopped += n
 
     def _converted(self, block: Block, fit: Fit) -> Arrival:

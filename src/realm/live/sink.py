@@ -45,7 +45,11 @@ class Outputs(NamedTuple):
 
 
 class Sink(Protocol):
-    """Where decoded behavior goes. Each sink is served by a thread of its own."""
+    """Where decoded behavior goes. Each sink is served by a thread of its own.
+
+    Unless it has an attribute `immediate` that is true: its `write` never waits for anything, and
+    the thread that decodes calls it. Then rows do not wait for a thread to wake.
+    """
 
     def open(self, info: OutputInfo) -> None:
         """Make ready.

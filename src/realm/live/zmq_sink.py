@@ -36,6 +36,8 @@ class ZMQSink:
             anyone can read it.
     """
 
+    immediate = True  # ZeroMQ has a thread of its own
+
     def __init__(self, address: str = ADDRESS, anywhere: bool = False) -> None:
         self._local = is_loopback(check_address(address, f"sink zmq:{address}"))
         if not (self._local or anywhere):
