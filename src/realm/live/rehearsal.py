@@ -18,9 +18,7 @@ from realm.live.status import Status
 from realm.live.stream import Stream
 from realm.streaming import StreamingDecoder
 
-MARGIN_S = (
-    12e-4  # between a rehearsal and its samples: what a thread may wake late or they be early
-)
+MARGIN_S = 1.2e-3  # from a rehearsal to its samples: a thread may wake late, they may be early
 LATE = 1.5  # a rehearsal may take so many times as long as they did lately
 MEMORY = 0.05  # weight of the latest in that
 LEAST_S = 2.5e-3  # blocks that follow more closely find everything still at hand
