@@ -106,7 +106,7 @@ class Decoding:
         if ready is None or now_s() < ready.due_s:
             return
         ready.due_s = math.inf  # once, even if another thread is at it
-        if self._turn.acquire(blocking=False):
+        if self._queue.empty and self._turn.acquire(blocking=False):
             try:
                 ready.run(self.stream.state)
             finally:
