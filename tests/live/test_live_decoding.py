@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,11 @@ class Watched(StreamingDecoder):
     def __init__(self, stall_s: float = 0.0) -> None:
         super().__init__(decoder().bundle)
         self.threads: list[str] = []
-        self._pause, self._stall_s = threading.Event(), stall_s
+        self._stall_s = stall_s
 
     def step(self, samples: Any, state: StreamState) -> tuple[Decoded, StreamState]:
         self.threads.append(threading.current_thread().name)
-        self._pause.wait(self._stall_s)
+        time.sleep(self._stall_s)
         return super().step(samples, state)
 
 

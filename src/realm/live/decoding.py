@@ -36,7 +36,7 @@ class Decoding:
 
     Args:
         decoder, settings, status: as in `LiveLoop`.
-        queue: of what waits.
+        ending: set when the source is not read any more.
         waits: whether the source can wait (a file): then it is read ahead and nothing is late.
         say: is told in one line what happens.
 
@@ -48,10 +48,12 @@ class Decoding:
 
     def __init__(
         self, decoder: StreamingDecoder, settings: LiveSettings, status: Status,
-        queue: BoundedQueue[Message], waits: bool, say: Callable[[str], None],
+        ending: threading.Event, waits: bool, say: Callable[[str], None],
     ) -> None:  # fmt: skip
         self._decoder, self._settings, self._status = decoder, settings, status
-        self._queue, self._waits, self._say = queue, waits, say
+        self._waits, self._say = waits, say
+        limit = max(1, round(settings.queue_s * decoder.sampling_rate_hz))
+        self._queue: BoundedQueue[Message] = BoundedQueue(limit, ending)
         self.stream = Stream(decoder, settings, status, present=not waits)
         self.outlets: list[Outlet] = []
         self.refuse: Callable[[], None] = lambda: None
@@ -82,6 +84,7 @@ class Decoding:
         Raises:
             ValueError: as in `LiveLoop.run`.
         """
+        self._queue.close()
         with self._turn:
             self._over = True
             try:
@@ -89,16 +92,16 @@ class Decoding:
                     self._take(taken)
             finally:
                 self._drop_the_rest()
+                self._status.samples.dropped_queue = self._queue.dropped
                 self.stream.part()
                 self._hand_over(self.stream.own(1, held=False))
 
     # The thread that reads ----------------------------------------------------------------------
 
     def patience_s(self) -> float:
-        """How long that thread may wait for samples before it should call `rehearse`."""
-        if self._rehearsal is None or math.isinf(self._rehearsal.due_s):
-            return IDLE_S
-        return min(IDLE_S, max(0.0, self._rehearsal.due_s - now_s()))
+        """How long to wait for samples before `rehearse` is to be called; may be infinite."""
+        due_s = math.inf if self._rehearsal is None else self._rehearsal.due_s
+        return max(0.0, due_s - now_s())
 
     def rehearse(self) -> None:
         """Have the next step at hand when its samples come, if it is time for that."""

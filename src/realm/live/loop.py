@@ -51,8 +51,7 @@ from typing import Any
 from realm.live import memory
 from realm.live.decoding import Decoding
 from realm.live.outlet import Outlet
-from realm.live.queue import BoundedQueue
-from realm.live.reader import Message, Reader
+from realm.live.reader import Reader
 from realm.live.settings import LiveSettings
 from realm.live.sink import OutputInfo, Sink
 from realm.live.source import Source
@@ -98,10 +97,7 @@ class LiveLoop:
         self._ending = threading.Event()  # the source is not read any more
         waits = bool(getattr(source, "can_wait", False))
         rate_hz, dims = decoder.sampling_rate_hz, len(decoder.bundle.behavior_names)
-        self._queue: BoundedQueue[Message] = BoundedQueue(
-            max(1, round(settings.queue_s * rate_hz)), self._ending
-        )
-        self._decoding = Decoding(decoder, settings, self.status, self._queue, waits, say)
+        self._decoding = Decoding(decoder, settings, self.status, self._ending, waits, say)
         self._reader = Reader(
             source, decoder.channel_names, rate_hz, dims, self._decoding, self.status,
             settings.retry_s, unit,
@@ -174,14 +170,12 @@ class LiveLoop:
         self._ending.set()
         self._reader.stop()
         self._reader.join(JOIN_S)
-        self._queue.close()
         try:
             self._decoding.finish()
         finally:
             for outlet in self._decoding.outlets:
                 outlet.close()
             self.status.state = "ended"
-            self.status.samples.dropped_queue = self._queue.dropped
             self.status.final()
             keeper.stop()
 

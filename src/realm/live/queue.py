@@ -74,8 +74,7 @@ class BoundedQueue(Generic[T]):
     def get(self, timeout_s: float) -> Taken[T] | None:
         """The oldest item; None if there is none within this time."""
         with self._changed:
-            if not self._items:
-                self._changed.wait(timeout_s)
+            self.wait(timeout_s)
             if not self._items:
                 return None
             item, size, lost = self._items.popleft()

@@ -62,7 +62,7 @@ class Hearer(Protocol):
         ...
 
     def patience_s(self) -> float:
-        """How long to wait for samples before `rehearse` is to be called."""
+        """How long to wait for samples before `rehearse` is to be called; may be infinite."""
         ...
 
     def rehearse(self) -> None:

@@ -25,7 +25,7 @@ LEAST_S = 2.5e-3  # blocks that follow more closely find everything still at han
 
 
 class Rehearsal:
-    """What `LiveLoop` does while it waits for samples.
+    """What `Decoding` has done while there are no samples.
 
     Attributes:
         due_s: when to rehearse, on the clock of `now_s`; infinite if not before the next samples.
