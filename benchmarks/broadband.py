@@ -22,11 +22,11 @@ import numpy as np
 
 from benchmarks.timing import Row, limit
 from realm.data.config import DataConfig
-from realm.data.nwb_session import LFP
-from realm.data.nwb_write import BEHAVIOR_PATH, write_session
 from realm.data.prepare import prepare_session
-from realm.data.simulate import SimulationConfig, simulate_session
+from realm.recordings.nwb.write import LFP
 from realm.signal import SignalChain, SignalConfig
+from realm.simulation.simulate import SimulationConfig, simulate_session
+from realm.simulation.write import BEHAVIOR_PATH, write_session
 
 PATTERN_S = 2.0  # of different samples
 REAL_TIME = 1 / 60
@@ -47,15 +47,16 @@ def measure(quick: bool) -> list[Row]:
     short, long = (preparation(channels, rate_hz, minutes) for minutes in (short_min, long_min))
     name = f"Preparation, {long_min:g} min of {channels} channels at {rate_hz / 1000:g} kHz"
     return [
-        limit(
-            name, np.array([long.cpu_s]), "s", "1/60 of real time", 60 * long_min * REAL_TIME
-        ),
+        limit(name, np.array([long.cpu_s]), "s", "1/60 of real time", 60 * long_min * REAL_TIME),
         _bytes(f"{name}, peak memory", long.peak_bytes, "1 GB", MOST_BYTES, 1.0),
         _bytes(
-            f"{name}, memory over length", long.peak_bytes, f"{short_min:g} min of it",
-            short.peak_bytes, MOST_GROWTH,
+            f"{name}, memory over length",
+            long.peak_bytes,
+            f"{short_min:g} min of it",
+            short.peak_bytes,
+            MOST_GROWTH,
         ),
-    ]  # fmt: skip
+    ]
 
 
 def preparation(channels: int, rate_hz: float, minutes: float) -> Cost:
@@ -94,9 +95,7 @@ def write_broadband(path: Path, channels: int, rate_hz: float, seconds: float) -
 
 def _bytes(name: str, value: float, reference: str, allowed: float, target: float) -> Row:
     ratio, met = value / allowed, value / allowed <= target
-    return Row(
-        name, value / 1e6, "MB", reference, allowed / 1e6, ratio, ratio, ratio, target, met
-    )  # fmt: skip
+    return Row(name, value / 1e6, "MB", reference, allowed / 1e6, ratio, ratio, ratio, target, met)
 
 
 def _prepare(source: Path, folder: Path) -> Cost:

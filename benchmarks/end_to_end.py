@@ -69,19 +69,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for row in rows:
         print(f"{row.name:28} {row.value:9.2f} s of {row.reference_value:9.2f} s: {row.ratio:.2f}")
     results = {
-        "machine": machine(), "versions": versions(), "before": options.before,
-        "recipe": recipe.name, "seeds": options.seeds, "steps_share": share,
-        "rounds": options.rounds, "jobs": options.jobs, "rows": [row._asdict() for row in rows],
+        "machine": machine(),
+        "versions": versions(),
+        "before": options.before,
+        "recipe": recipe.name,
+        "seeds": options.seeds,
+        "steps_share": share,
+        "rounds": options.rounds,
+        "jobs": options.jobs,
+        "rows": [row._asdict() for row in rows],
         "r2": {name: [run.r2 for run in runs] for name, runs in taken.items()},
-    }  # fmt: skip
+    }
     write_json(options.out, results)
 
 
 def _options(arguments: Sequence[str] | None) -> Any:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.end_to_end", description=__doc__,
+        prog="python -m benchmarks.end_to_end",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--before", required=True, help="commit to compare with")
     parser.add_argument("--data", type=Path, required=True, help="folder of recordings")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the results")
@@ -120,9 +127,13 @@ def _run(
     begun, used = time.perf_counter(), _children_s()
     environment = os.environ | {"PYTHONPATH": str(source)}
     done = subprocess.run(
-        command, env=environment, cwd=source.parent, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        command,
+        env=environment,
+        cwd=source.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
     whole = {"cpu_s": _children_s() - used, "wall_s": time.perf_counter() - begun}

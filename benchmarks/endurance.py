@@ -70,15 +70,28 @@ def made_decoder(size: Size) -> StreamingDecoder:
     chain = SignalChain(SignalConfig(line_hz=50.0), RATE_HZ, names).fit_guard(training)
     chain = chain.fit_normalization(chain.forward(training))
     sizes = StudentSizes(
-        size.channels * chain.n_bands, 2, size.layers, size.d_model, size.d_state,
-        headdim=min(64, size.d_model), expand=2, conv_kernel=4,
-    )  # fmt: skip
+        size.channels * chain.n_bands,
+        2,
+        size.layers,
+        size.d_model,
+        size.d_state,
+        headdim=min(64, size.d_model),
+        expand=2,
+        conv_kernel=4,
+    )
     weights = random_weights(sizes, rng)
     bundle = Bundle(
-        session_id="endurance", subject="none", chain=chain, sizes=sizes, weights=weights,
-        lookahead_bins=0, behavior_names=("x", "y"), behavior_unit="m/s", target="velocity",
+        session_id="endurance",
+        subject="none",
+        chain=chain,
+        sizes=sizes,
+        weights=weights,
+        lookahead_bins=0,
+        behavior_names=("x", "y"),
+        behavior_unit="m/s",
+        target="velocity",
         neutral=(0.0, 0.0),
-    )  # fmt: skip
+    )
     return StreamingDecoder(bundle)
 
 

@@ -96,10 +96,16 @@ def measure(minutes: float, stress: int, student: str = "recipe") -> dict[str, A
         each.terminate()
         each.join()
     settings = {
-        "minutes": minutes, "stress": stress, "channels": len(CHANNELS), "rate_hz": RATE_HZ,
-        "block_ms": 1000 * BLOCK / RATE_HZ, "bin_ms": decoder.bin_ms, "student": student,
-        "weights": decoder.bundle.sizes.count, "engine": decoder.engine,
-    }  # fmt: skip
+        "minutes": minutes,
+        "stress": stress,
+        "channels": len(CHANNELS),
+        "rate_hz": RATE_HZ,
+        "block_ms": 1000 * BLOCK / RATE_HZ,
+        "bin_ms": decoder.bin_ms,
+        "student": student,
+        "weights": decoder.bundle.sizes.count,
+        "engine": decoder.engine,
+    }
     return {"settings": settings, "cpu_share": cpu_share, **_compared(sent, sink, status)}
 
 
@@ -229,10 +235,17 @@ def made_up_bundle(student: str = "mid") -> Bundle:
     sizes = StudentSizes(chain.n_channels * chain.n_bands, 2, **STUDENTS[student], **SHAPE)
     weights = random_weights(sizes, np.random.default_rng(0))
     return Bundle(
-        session_id="made up", subject="nobody", chain=chain, sizes=sizes, weights=weights,
-        lookahead_bins=0, behavior_names=("x", "y"), behavior_unit="m/s", target="velocity",
+        session_id="made up",
+        subject="nobody",
+        chain=chain,
+        sizes=sizes,
+        weights=weights,
+        lookahead_bins=0,
+        behavior_names=("x", "y"),
+        behavior_unit="m/s",
+        target="velocity",
         neutral=(0.0, 0.0),
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from benchmarks import broadband
 from benchmarks.signal_chain import PlainBands
 from benchmarks.timing import Row, alternate, compare
 from realm.data.config import DataConfig
-from realm.data.nwb_write import BEHAVIOR_PATH, write_session
 from realm.data.prepare import prepare_session
-from realm.data.recording import Recording
-from realm.data.simulate import SimulationConfig, simulate_session
+from realm.recordings.recording import Recording
 from realm.signal import SignalConfig
+from realm.simulation.simulate import SimulationConfig, simulate_session
+from realm.simulation.write import BEHAVIOR_PATH, write_session
 
 MINUTES = 1.0
 

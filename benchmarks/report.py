@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from benchmarks.timing import Row, Skipped
-from realm.evaluation.tables import ResultTable
 from realm.files import write_json, write_text
+from realm.report.tables import ResultTable
 
 METHOD = (
     "Written by `make bench`. Medians of processor time on one thread, caches warm, and of wall "

@@ -24,15 +24,15 @@ import torch
 
 from benchmarks.timing import Row, Skipped, compare
 from realm.data.config import DataConfig
-from realm.data.nwb_write import BEHAVIOR_PATH, write_session
 from realm.data.prepare import prepare_all, prepare_session
 from realm.data.sessions import PreparedSet
-from realm.data.simulate import SimulationConfig, simulate_session
 from realm.data.windows import WindowSource
 from realm.nn.adapters import SessionInfo
 from realm.nn.teacher import Teacher
 from realm.recipe import load_recipe
 from realm.signal import SignalConfig
+from realm.simulation.simulate import SimulationConfig, simulate_session
+from realm.simulation.write import BEHAVIOR_PATH, write_session
 from realm.training.loop import train
 from realm.training.pretrain import PretrainObjective
 
@@ -112,14 +112,26 @@ def _training(prepared: Path, steps: int, batch: int) -> list[float]:
     seconds = []
     for processes in WORKERS:
         command = [
-            sys.executable, "-m", "torch.distributed.run", "--standalone",
-            "--nproc-per-node", str(processes), "-m", "benchmarks.scaling",
-            str(prepared), str(steps), str(batch),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            str(processes),
+            "-m",
+            "benchmarks.scaling",
+            str(prepared),
+            str(steps),
+            str(batch),
+        ]
         done = subprocess.run(
-            command, cwd=Path(__file__).parents[1], env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
+            command,
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
         seconds.append(float(json.loads(done.stdout)))
     return seconds
 

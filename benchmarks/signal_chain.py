@@ -23,9 +23,11 @@ from realm.signal.stage import Floats
 RATE_HZ, CHUNK_SAMPLES = 1000.0, 10
 VOLTS = 1e-4
 BANDS_HZ = {  # beside the slow potential
-    "theta": (4.0, 12.0), "beta": (12.0, 30.0), "low_gamma": (30.0, 60.0),
+    "theta": (4.0, 12.0),
+    "beta": (12.0, 30.0),
+    "low_gamma": (30.0, 60.0),
     "high_gamma": (70.0, 170.0),
-}  # fmt: skip
+}
 TARGET = 1 / 8  # for the filters
 
 

@@ -16,10 +16,10 @@ import torch
 
 from benchmarks.endurance import RATE_HZ, VOLTS, Size, made_decoder
 from benchmarks.timing import Row, Seconds, Skipped, alternate, compare, limit
+from realm.decoder.onnx_step import build_step, onnx_libraries
 from realm.nn.adapters import SessionInfo
 from realm.nn.encoder import EncoderConfig
 from realm.nn.student import Student
-from realm.onnx_step import build_step, onnx_libraries
 from realm.streaming import StreamingDecoder
 from realm.streaming.fused import FusedStudent
 

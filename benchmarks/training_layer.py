@@ -90,10 +90,15 @@ def _hugging_face(size: LayerSize) -> Pass | None:
         return None
     logging.getLogger("transformers").setLevel(logging.ERROR)  # that its kernels are for GPUs
     config = Mamba2Config(
-        hidden_size=size.d_model, state_size=size.d_state, head_dim=size.headdim,
-        num_heads=2 * size.d_model // size.headdim, n_groups=1, chunk_size=OTHER_CHUNK,
-        conv_kernel=4, use_bias=False,
-    )  # fmt: skip
+        hidden_size=size.d_model,
+        state_size=size.d_state,
+        head_dim=size.headdim,
+        num_heads=2 * size.d_model // size.headdim,
+        n_groups=1,
+        chunk_size=OTHER_CHUNK,
+        conv_kernel=4,
+        use_bias=False,
+    )
     return _pass_through(Mamba2Mixer(config, 0), size)
 
 

@@ -20,15 +20,15 @@ import torch
 from torch import nn
 
 from benchmarks.timing import Row, compare
-from realm.data.nwb_write import BEHAVIOR_PATH, write_session
 from realm.data.prepare import prepare_session
 from realm.data.sessions import PreparedSession, PreparedSet
-from realm.data.simulate import SimulationConfig, simulate_session
 from realm.data.windows import WindowSource
 from realm.nn.adapters import SessionInfo
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.recipe import Recipe, load_recipe
+from realm.simulation.simulate import SimulationConfig, simulate_session
+from realm.simulation.write import BEHAVIOR_PATH, write_session
 from realm.training.config import OptimizationConfig
 from realm.training.distill import DistillObjective
 from realm.training.loop import Objective, make_optimizer
@@ -145,8 +145,12 @@ def _rows(name: str, seconds: dict[str, Any]) -> list[Row]:
     targets = {"data": DATA_TARGET}
     return [
         compare(
-            f"{name}, {part}", seconds[part], "ms", "the whole step", seconds["whole"],
+            f"{name}, {part}",
+            seconds[part],
+            "ms",
+            "the whole step",
+            seconds["whole"],
             targets.get(part),
         )
         for part in PARTS
-    ]  # fmt: skip
+    ]

@@ -17,8 +17,8 @@ settings.load_profile("realm")
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three simulated sessions of two subjects with different channel counts, as NWB."""
-    from realm.data.nwb_write import write_session
-    from realm.data.simulate import SimulationConfig, simulate_session
+    from realm.simulation.simulate import SimulationConfig, simulate_session
+    from realm.simulation.write import write_session
 
     folder = tmp_path_factory.mktemp("recordings")
     many = SimulationConfig(channels=6, duration_s=70.0, seed=3)

@@ -35,8 +35,15 @@ FUNCTIONS = {
 }
 COMMANDS = list(FUNCTIONS)
 PRINT_RESULTS = {
-    "run", "evaluate", "decode", "calibrate", "bundle", "benchmark", "report", "compare",
-}  # fmt: skip
+    "run",
+    "evaluate",
+    "decode",
+    "calibrate",
+    "bundle",
+    "benchmark",
+    "report",
+    "compare",
+}
 
 
 class Said(NamedTuple):
@@ -80,7 +87,7 @@ def data(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Pa
 def finished(data: Path, small_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the two recordings."""
     from realm.recipe import load_recipe
-    from realm.run import run
+    from realm.runs.run import run
 
     folder = tmp_path_factory.mktemp("cli") / "run"
     run(load_recipe(small_recipe), data, folder)
@@ -125,9 +132,12 @@ def test_run_shows_tables_that_fit_80_columns(
 
 
 def test_run_makes_a_folder_of_its_own(
-    command: Command, data: Path, small_recipe: Path, tmp_path: Path,
+    command: Command,
+    data: Path,
+    small_recipe: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert command("prepare", small_recipe, "--data", data).code == 0
     (folder,) = (tmp_path / "runs").iterdir()
@@ -157,9 +167,17 @@ def test_calibrate_then_decode(
 ) -> None:
     model = tmp_path / "calibrated"
     said = command(
-        "calibrate", recordings[2], "--model", finished / "seed0" / "model", "--out", model,
-        "--label-s", 20, "--set", "calibrate.optimization.steps=2",
-    )  # fmt: skip
+        "calibrate",
+        recordings[2],
+        "--model",
+        finished / "seed0" / "model",
+        "--out",
+        model,
+        "--label-s",
+        20,
+        "--set",
+        "calibrate.optimization.steps=2",
+    )
     assert said.code == 0, said.err
     assert "simB_day0: R² on validation" in said.out
     said = command("decode", recordings[2], "--model", model, "--out", tmp_path / "b.csv")
@@ -180,12 +198,12 @@ def test_demo_simulates_and_runs(
     command: Command, small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With sessions and a recipe that are smaller than the real ones."""
-    from realm.demo import write_simulated
+    from realm.simulation.demo import write_simulated
 
     def small(folder: Path, subjects: int, days: int, **_: object) -> list[Path]:
         return write_simulated(folder, 1, 1, duration_s=70.0, channels=3, seed=0)
 
-    monkeypatch.setattr("realm.demo.write_simulated", small)
+    monkeypatch.setattr("realm.simulation.demo.write_simulated", small)
     monkeypatch.setattr("realm.recipe.find_recipe", lambda source: small_recipe)
     said = command("demo", "--out", tmp_path / "demo", "--jobs", 1)
     assert said.code == 0, said.err
@@ -286,11 +304,23 @@ def test_a_decoder_as_json(
     out = tmp_path / "a.csv"
     found = answered(command("decode", file, "--model", model, "--out", out, "--json"))
     assert (found["bins"], found["bin_ms"], found["out"]) == (3500, 20.0, str(out))
-    found = answered(command("bundle", model, "--session", "simA_day0", "--out", tmp_path / "b",
-                             "--json"))  # fmt: skip
+    found = answered(
+        command("bundle", model, "--session", "simA_day0", "--out", tmp_path / "b", "--json")
+    )
     assert (found["session_id"], found["channels"]) == ("simA_day0", 6)
-    found = answered(command("calibrate", recordings[2], "--model", model, "--out", tmp_path / "c",
-                             "--set", "calibrate.optimization.steps=2", "--json"))  # fmt: skip
+    found = answered(
+        command(
+            "calibrate",
+            recordings[2],
+            "--model",
+            model,
+            "--out",
+            tmp_path / "c",
+            "--set",
+            "calibrate.optimization.steps=2",
+            "--json",
+        )
+    )
     assert (found["session_id"], found["label_s"]) == ("simB_day0", "all")
 
 
@@ -322,11 +352,29 @@ def test_ctrl_c_says_one_line_and_leaves_nothing_half_written(
     out = tmp_path / "run"
     long = "pretrain.optimization={steps=100000, batch_size=4, validate_every=5, patience=99999}"
     going = subprocess.Popen(
-        [sys.executable, "-m", "realm", "run", str(small_recipe), "--data", str(data), "--out",
-         str(out), "--jobs", str(jobs), "--set", "seeds=[0, 1, 2]", "--set", long],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        [
+            sys.executable,
+            "-m",
+            "realm",
+            "run",
+            str(small_recipe),
+            "--data",
+            str(data),
+            "--out",
+            str(out),
+            "--jobs",
+            str(jobs),
+            "--set",
+            "seeds=[0, 1, 2]",
+            "--set",
+            long,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in a terminal
-    )  # fmt: skip
+    )
     wanted = [out / f"seed{seed}" / "teacher" / "metrics.jsonl" for seed in range(jobs)]
     try:
         while not all(path.exists() and path.stat().st_size for path in wanted):
@@ -396,14 +444,16 @@ def later(file: h5py.File) -> None:
 BAD_RECORDINGS: dict[str, tuple[Callable[[h5py.File], None], list[str]]] = {
     "no LFP": (remove("processing/ecephys/LFP"), ["expected LFP", "found none", "Set lfp"]),
     "no behavior": (
-        remove(HAND), ["'behavior/Position/hand'", "threshold_crossings", "Set behavior"],
+        remove(HAND),
+        ["'behavior/Position/hand'", "threshold_crossings", "Set behavior"],
     ),
     "NaN conversion": (
         attribute(f"{LFP}/data", "conversion", np.nan),
         ["expected a finite conversion", "nan", "set the conversion"],
     ),
     "zero rate": (
-        attribute(f"{LFP}/starting_time", "rate", 0.0), ["expected a sampling rate above 0 Hz"],
+        attribute(f"{LFP}/starting_time", "rate", 0.0),
+        ["expected a sampling rate above 0 Hz"],
     ),
     "no rate": (
         no_attribute(f"{LFP}/starting_time", "rate"),
@@ -411,7 +461,7 @@ BAD_RECORDINGS: dict[str, tuple[Callable[[h5py.File], None], list[str]]] = {
     ),
     "timestamps backward": (backward, ["timestamps that increase", "sample 1000"]),
     "no overlap": (later, ["overlap", "5000.0", "one clock"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD_RECORDINGS)
@@ -458,9 +508,13 @@ def test_a_behavior_path_that_is_not_there(
     ],
 )
 def test_a_setting_that_does_not_exist(
-    command: Command, data: Path, small_recipe: Path, tmp_path: Path, override: str,
+    command: Command,
+    data: Path,
+    small_recipe: Path,
+    tmp_path: Path,
+    override: str,
     words: list[str],
-) -> None:  # fmt: skip
+) -> None:
     said = command("run", small_recipe, "--data", data, "--out", tmp_path, "--set", override)
     refused(said, *words)
 

@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 import realm
-from realm.calibration import calibrate_decoder
-from realm.data.nwb_write import write_session
-from realm.data.recording import Recording
-from realm.data.simulate import SimulationConfig, simulate_session
-from realm.decoder import Decoder, write_decoded
+from realm.decoder.calibration import calibrate_decoder
+from realm.decoder.decoder import Decoder, write_decoded
 from realm.files import read_json, read_tensors, sha256_file, write_json, write_tensors
 from realm.nn.adapters import SessionInfo
 from realm.nn.student import Student
 from realm.recipe import load_recipe
+from realm.recordings.recording import Recording
 from realm.signal import SignalChain
+from realm.simulation.simulate import SimulationConfig, simulate_session
+from realm.simulation.write import write_session
 
 RATE_HZ = 24414.0625 / 48  # 508.6 Hz, which 10 ms bins do not divide
 SAMPLES = 1300
@@ -71,9 +71,13 @@ def raw(rng: np.random.Generator, samples: int, channels: int = 5) -> np.ndarray
 def small_decoder(recipe: Path, lookahead_ms: float = 0.0, double: bool = True) -> Decoder:
     """A real fitted chain with every stage, and a student of two layers with random weights."""
     settings_ = [
-        "signal.preset=multiband", "signal.bin_ms=10.0", "signal.reference=common_average",
-        "signal.line_hz=50.0", f"distill.lookahead_ms={lookahead_ms}", "distill.encoder.layers=2",
-    ]  # fmt: skip
+        "signal.preset=multiband",
+        "signal.bin_ms=10.0",
+        "signal.reference=common_average",
+        "signal.line_hz=50.0",
+        f"distill.lookahead_ms={lookahead_ms}",
+        "distill.encoder.layers=2",
+    ]
     chosen = load_recipe(recipe, settings_)
     names = tuple(f"ch{i}" for i in range(5))
     ordinary = np.nan_to_num(raw(np.random.default_rng(0), 8000), posinf=0, neginf=0)
@@ -120,20 +124,31 @@ def test_any_chunking_gives_the_same_behavior(
     """Float64 to 1e-9, the future does not reach back by a bit, the state stays as it was."""
     rng = np.random.default_rng(seed)
     check_causal_part(
-        decoder64.step, decoder64.initial_state, raw(rng, SAMPLES),
-        rng=rng, rtol=1e-9, atol=1e-9, outputs_before=outputs_before(decoder64),
-        chunkings=[chunks], perturb=other_future,
-    )  # fmt: skip
+        decoder64.step,
+        decoder64.initial_state,
+        raw(rng, SAMPLES),
+        rng=rng,
+        rtol=1e-9,
+        atol=1e-9,
+        outputs_before=outputs_before(decoder64),
+        chunkings=[chunks],
+        perturb=other_future,
+    )
 
 
 @pytest.mark.parametrize("lookahead_ms", [0.0, 30.0])
 def test_the_standard_chunkings(small_recipe: Path, lookahead_ms: float) -> None:
     decoder, rng = small_decoder(small_recipe, lookahead_ms), np.random.default_rng(1)
     check_causal_part(
-        decoder.step, decoder.initial_state, raw(rng, SAMPLES),
-        rng=rng, rtol=1e-9, atol=1e-9, outputs_before=outputs_before(decoder),
+        decoder.step,
+        decoder.initial_state,
+        raw(rng, SAMPLES),
+        rng=rng,
+        rtol=1e-9,
+        atol=1e-9,
+        outputs_before=outputs_before(decoder),
         perturb=other_future,
-    )  # fmt: skip
+    )
 
 
 def test_in_single_precision_chunks_agree_to_1e_4_and_the_future_to_the_bit(
@@ -142,10 +157,15 @@ def test_in_single_precision_chunks_agree_to_1e_4_and_the_future_to_the_bit(
     """The behavior has standard deviations of about 1; float32 sums in another order differ."""
     decoder, rng = small_decoder(small_recipe, double=False), np.random.default_rng(2)
     check_causal_part(
-        decoder.step, decoder.initial_state, raw(rng, SAMPLES),
-        rng=rng, rtol=1e-4, atol=1e-4, outputs_before=outputs_before(decoder),
+        decoder.step,
+        decoder.initial_state,
+        raw(rng, SAMPLES),
+        rng=rng,
+        rtol=1e-4,
+        atol=1e-4,
+        outputs_before=outputs_before(decoder),
         perturb=other_future,
-    )  # fmt: skip
+    )
 
 
 def test_the_contract_would_notice_a_decoder_that_looks_ahead(small_recipe: Path) -> None:
@@ -156,9 +176,15 @@ def test_the_contract_would_notice_a_decoder_that_looks_ahead(small_recipe: Path
 
     with pytest.raises(AssertionError):
         check_chunks(
-            cheating, decoder.initial_state, raw(rng, 400), rng=rng, rtol=1e-9, atol=1e-9,
-            outputs_before=outputs_before(decoder), chunkings=[[200, 200]],
-        )  # fmt: skip
+            cheating,
+            decoder.initial_state,
+            raw(rng, 400),
+            rng=rng,
+            rtol=1e-9,
+            atol=1e-9,
+            outputs_before=outputs_before(decoder),
+            chunkings=[[200, 200]],
+        )
 
 
 @pytest.mark.parametrize("lookahead_ms", [0.0, 30.0])
@@ -248,7 +274,7 @@ def test_decoding_a_file_is_decoding_its_chunks(
 ) -> None:
     decoder = copy.deepcopy(trained)
     decoder.student_.double()
-    monkeypatch.setattr("realm.decoder.BLOCK_S", 11.0)
+    monkeypatch.setattr("realm.decoder.decoder.BLOCK_S", 11.0)
     whole = decoder.predict(recordings[index])
     with Recording.open(recordings[index]) as recording:
         x, session = recording.read(0, recording.n_samples), recording.session_id
@@ -314,8 +340,13 @@ def test_what_is_saved_comes_back_to_the_bit(
     again = saved.parent / "again"
     loaded.save_pretrained(again)
     names = sorted(path.name for path in saved.iterdir())
-    assert names == ["README.md", "config.json", "decoder.json", "model.safetensors",
-                     "signal.safetensors"]  # fmt: skip
+    assert names == [
+        "README.md",
+        "config.json",
+        "decoder.json",
+        "model.safetensors",
+        "signal.safetensors",
+    ]
     for name in names:
         assert (again / name).read_bytes() == (saved / name).read_bytes(), name
     assert "More Information Needed" not in (saved / "README.md").read_text()
@@ -402,17 +433,20 @@ DAMAGE = {
     "not JSON": (foreign("decoder.json", b"\xff\xfe\x00"), "decoder.json"),
     "weights not finite": (rehashed("model.safetensors", with_nan), "model.safetensors"),
     "weights missing": (
-        rehashed("model.safetensors", lambda t: dict(list(t.items())[1:])), "decoder.json",
+        rehashed("model.safetensors", lambda t: dict(list(t.items())[1:])),
+        "decoder.json",
     ),
     "weights of another shape": (
         rehashed("model.safetensors", lambda t: {k: a.repeat(2) for k, a in t.items()}),
         "decoder.json",
     ),
     "chain arrays missing": (
-        rehashed("signal.safetensors", lambda t: dict(list(t.items())[3:])), "signal.safetensors",
+        rehashed("signal.safetensors", lambda t: dict(list(t.items())[3:])),
+        "signal.safetensors",
     ),
     "another encoder": (
-        manifest(lambda m: m["recipe"]["distill"]["encoder"].update(d_model=32)), "decoder.json",
+        manifest(lambda m: m["recipe"]["distill"]["encoder"].update(d_model=32)),
+        "decoder.json",
     ),
     "an older recipe": (manifest(lambda m: m["recipe"].update(speed=1)), "decoder.json"),
     "no hashes": (manifest(lambda m: m.pop("sha256")), "decoder.json"),
@@ -420,7 +454,7 @@ DAMAGE = {
     "sessions of text": (manifest(lambda m: m.update(sessions="all")), "decoder.json"),
     "another format": (manifest(lambda m: m.update(format="realm-decoder-0")), "decoder.json"),
     "no chain of a session": (manifest(lambda m: m["signal"].popitem()), "decoder.json"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -578,12 +612,18 @@ def test_a_known_session_is_not_calibrated_again(
 def test_a_session_with_fewer_bands_is_refused_by_name(
     recordings: list[Path], small_recipe: Path, tmp_path: Path
 ) -> None:
-    recipe = load_recipe(small_recipe, [
-        "signal.preset=multiband", "pretrain.optimization.steps=1", "distill.optimization.steps=1",
-    ])  # fmt: skip
+    recipe = load_recipe(
+        small_recipe,
+        [
+            "signal.preset=multiband",
+            "pretrain.optimization.steps=1",
+            "distill.optimization.steps=1",
+        ],
+    )
     Decoder(recipe).fit(recordings[:1]).save_pretrained(tmp_path / "model")
-    slow = SimulationConfig(channels=4, duration_s=70.0, sampling_rate_hz=150.0,
-                            behavior_rate_hz=50.0)  # fmt: skip
+    slow = SimulationConfig(
+        channels=4, duration_s=70.0, sampling_rate_hz=150.0, behavior_rate_hz=50.0
+    )
     session = simulate_session(slow, 2)
     path = write_session(tmp_path / "slow.nwb", replace_id(session, "simC_day0"))
     with pytest.raises(ValueError, match=r"slow\.nwb: expected the bands .*high_gamma"):

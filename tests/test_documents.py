@@ -85,9 +85,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     from tiny_recipe import SMALL_RECIPE
 
-    from realm.demo import write_simulated
     from realm.recipe import load_recipe
-    from realm.run import run
+    from realm.runs.run import run
+    from realm.simulation.demo import write_simulated
 
     folder = tmp_path_factory.mktemp("workplace")
     days = write_simulated(folder / "recordings", 1, 3, duration_s=66.0, channels=6, seed=0)

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from realm import cli
 from realm.data.behavior import align
-from realm.data.recording import Recording
-from realm.exporting import choose_recipe, export_recording, recipe_of
+from realm.decoder.exporting import choose_recipe, export_recording, recipe_of
 from realm.files import write_json
 from realm.live.recording_file import RecordingFile
 from realm.live.replay import ReplaySource
 from realm.live.source import SourceEndedError
 from realm.recipe import load_recipe
+from realm.recordings.recording import Recording
 from realm.signal.binning import Binning
 from realm.streaming import Bundle
 

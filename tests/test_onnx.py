@@ -12,8 +12,9 @@ import pytest
 from streaming.streaming_cases import bundle
 from typer.testing import CliRunner
 
-from realm import cli, onnx_step
-from realm.onnx_step import build_step, check_step, write_step
+from realm import cli
+from realm.decoder import onnx_step
+from realm.decoder.onnx_step import build_step, check_step, write_step
 from realm.streaming import Bundle
 from realm.streaming.runtime import make_student
 
@@ -91,7 +92,10 @@ def test_without_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_module_loads_without_onnx() -> None:
-    code = "import sys, realm.onnx_step; print([m for m in ('onnx', 'torch') if m in sys.modules])"
+    code = (
+        "import sys, realm.decoder.onnx_step\n"
+        "print([m for m in ('onnx', 'torch') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -104,7 +108,7 @@ def test_the_command_writes_the_graph_beside_the_bundle(
         made.save(out)
         return made
 
-    monkeypatch.setattr("realm.bundling.bundle_model", bundled)
+    monkeypatch.setattr("realm.decoder.bundling.bundle_model", bundled)
     out = tmp_path / "day.7"
     done = CliRunner().invoke(cli.app, ["bundle", "model", "--out", str(out), "--onnx"])
     assert done.exit_code == 0, done.output

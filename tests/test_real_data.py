@@ -13,21 +13,25 @@ from typing import NamedTuple
 import pytest
 from real_recordings import real_data
 
-from realm.decoder import Decoder
+from realm.decoder.decoder import Decoder
 from realm.evaluation.results import ResultRow
 from realm.files import read_json
 from realm.recipe import load_recipe
-from realm.run import run
+from realm.runs.run import run
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
 SHORT = [
     "seeds=[0]",
-    "pretrain.optimization.steps=50", "pretrain.optimization.validate_every=50",
-    "pretrain.optimization.batch_size=6", "pretrain.optimization.warmup_steps=10",
-    "distill.optimization.steps=12", "distill.optimization.validate_every=12",
-    "distill.optimization.batch_size=8", "distill.optimization.warmup_steps=5",
-]  # fmt: skip
+    "pretrain.optimization.steps=50",
+    "pretrain.optimization.validate_every=50",
+    "pretrain.optimization.batch_size=6",
+    "pretrain.optimization.warmup_steps=10",
+    "distill.optimization.steps=12",
+    "distill.optimization.validate_every=12",
+    "distill.optimization.batch_size=8",
+    "distill.optimization.warmup_steps=5",
+]
 SETS = {
     "rodent_speed": ("rodent_lfp", ("M851_140908t2rh.nwb", "hafting_11684_20020710.nwb")),
     "reach_sim": ("reach_sim", ("sim1_day00.nwb", "sim1_day03.nwb")),
@@ -93,7 +97,7 @@ def test_the_decoder_runs_on_a_recording(short: Short) -> None:
 
 
 def session_of(path: Path) -> list[str]:
-    from realm.data.recording import Recording
+    from realm.recordings.recording import Recording
 
     with Recording.open(path) as recording:
         return [recording.session_id]

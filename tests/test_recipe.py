@@ -40,15 +40,19 @@ UNKNOWN = {
     "data.smooth_s": ("data.smooth_s", "data", ["smoothing_s", "behavior"]),
     "pretrain.encoder.width": ("pretrain.encoder.width", "pretrain.encoder", ["d_model"]),
     "distill.optimization.lr": (
-        "distill.optimization.lr", "distill.optimization", ["learning_rate", "steps"],
+        "distill.optimization.lr",
+        "distill.optimization",
+        ["learning_rate", "steps"],
     ),
     "pretrain.mask.share": ("pretrain.mask.share", "pretrain.mask", ["hidden_share"]),
     "baselines.gru.width": ("baselines.gru.width", "baselines.gru", ["d_model", "layers"]),
     "labels.budget": ("labels.budget", "labels", ["budget_s"]),
     "calibrate.optimization.lr": (
-        "calibrate.optimization.lr", "calibrate.optimization", ["learning_rate"],
+        "calibrate.optimization.lr",
+        "calibrate.optimization",
+        ["learning_rate"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("key", UNKNOWN)

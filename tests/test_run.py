@@ -18,12 +18,12 @@ import h5py
 import numpy as np
 import pytest
 
-import realm.run
-from realm.decoder import Decoder
+import realm.runs.run
+from realm.decoder.decoder import Decoder
 from realm.evaluation.results import COLUMNS, ResultRow, read_results
 from realm.files import read_json
 from realm.recipe import load_recipe
-from realm.run import Progress, run, silent
+from realm.runs.run import Progress, run, silent
 
 METHODS = {"ridge", "gru", "scratch", "teacher_probe", "student"}
 SESSIONS = {"simA_day0", "simA_day1", "simB_day0"}
@@ -116,7 +116,7 @@ def test_the_run_is_described(finished: Finished, data: Path) -> None:
     assert set(record["data"]) == SESSIONS
     for session in SESSIONS:
         hashes = record["data"][session]
-        assert hashes["recording_sha256"] == realm.run.sha256_file(data / f"{session}.nwb")
+        assert hashes["recording_sha256"] == realm.runs.run.sha256_file(data / f"{session}.nwb")
         assert len(hashes["prepared_sha256"]) == 64
     stages = set(record["stages"])
     assert "prepare" in stages
@@ -284,8 +284,12 @@ def test_a_lookahead_is_in_the_results(data: Path, small_recipe: Path, tmp_path:
     rows = run(load_recipe(small_recipe, ["distill.lookahead_ms=60.0"]), data, tmp_path)
     waited = {row.method: row.lookahead_ms for row in rows}
     assert waited == {
-        "ridge": 0, "gru": 60, "scratch": 60, "student": 60, "teacher_probe": math.inf,
-    }  # fmt: skip
+        "ridge": 0,
+        "gru": 60,
+        "scratch": 60,
+        "student": 60,
+        "teacher_probe": math.inf,
+    }
     assert all(math.isfinite(row.r2) for row in rows)
     assert Decoder.from_pretrained(tmp_path / "seed0" / "model").lookahead_bins == 3
 
@@ -331,8 +335,11 @@ def limited(kilobytes: int, *arguments: object) -> subprocess.CompletedProcess[s
 
     return subprocess.run(
         [sys.executable, "-m", "realm", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, preexec_fn=limit,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=limit,
+    )
 
 
 def test_a_full_disk_keeps_the_earlier_files(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from realm import moved
+
 if TYPE_CHECKING:
-    from realm.decoder import Decoder as Decoder
+    from realm.decoder.decoder import Decoder as Decoder
 
 try:
     __version__ = version("realm-lfp")
@@ -15,11 +17,13 @@ except PackageNotFoundError:  # running from a source tree that was never instal
 
 __all__ = ["Decoder", "__version__"]
 
+moved.install()
+
 
 def __getattr__(name: str) -> Any:
     """Load `realm.Decoder` on first use, so that the signal chain alone needs no torch."""
     if name == "Decoder":
-        from realm.decoder import Decoder
+        from realm.decoder.decoder import Decoder
 
         return Decoder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,8 +30,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 PACKAGE = Path(__file__).parent
 # Where compiled functions lie, and the constants that they use.
 SOURCES = (
-    "compiling.py", "signal", "streaming", "nn/compiled", "nn/ssd_blocked.py", "live/placing.py",
-)  # fmt: skip
+    "compiling.py",
+    "signal",
+    "streaming",
+    "nn/compiled",
+    "nn/ssd_blocked.py",
+    "live/placing.py",
+)
 DIGEST_BYTES = 32
 
 

@@ -17,8 +17,8 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from realm.data.config import DataConfig
-from realm.evaluation.config import BaselinesConfig, BenchmarkConfig
 from realm.files import sha256_json
+from realm.methods.config import BaselinesConfig, BenchmarkConfig
 from realm.signal import SignalConfig
 from realm.training.config import CalibrateConfig, DistillConfig, PretrainConfig, Strict
 from realm.training.tracking import TrackingConfig

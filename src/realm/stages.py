@@ -17,8 +17,8 @@ import torch
 
 from realm.data.sessions import PreparedSession, PreparedSet
 from realm.data.windows import WindowSource
-from realm.evaluation.methods import Experiment, new_student, new_teacher
 from realm.files import sha256_json
+from realm.methods.registry import Experiment, new_student, new_teacher
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, Relay, relayed
@@ -54,9 +54,13 @@ class SeedRun:
         bins = round(self.recipe.data.window_s * 1000 / bin_ms)
         labels = self.labels if split == "train" else None
         return WindowSource(
-            self.sessions, split=split, window_bins=bins, batch_size=batch_size, seed=self.seed,
+            self.sessions,
+            split=split,
+            window_bins=bins,
+            batch_size=batch_size,
+            seed=self.seed,
             label_s=labels,
-        )  # fmt: skip
+        )
 
     def teacher(self) -> tuple[Teacher, float]:
         """The pretrained teacher and the CPU seconds it took."""
@@ -66,11 +70,15 @@ class SeedRun:
         _check_compact(new_student(self.sessions, self.labels, self.recipe.distill, 0), teacher)
         self.progress.say(f"seed {self.seed}: teacher, {_count(teacher):,} parameters")
         result = pretrain(
-            teacher, source, self.source(config.optimization.batch_size, "validation"), config,
-            self.folder / "teacher", seed=self.seed,
+            teacher,
+            source,
+            self.source(config.optimization.batch_size, "validation"),
+            config,
+            self.folder / "teacher",
+            seed=self.seed,
             fingerprint=self.fingerprint("data", "signal", "labels", "pretrain"),
             report=self.progress.training(f"seed {self.seed} teacher", config.optimization.steps),
-        )  # fmt: skip
+        )
         self.clock.note("pretrain", result.wall_s, result.cpu_s)
         return teacher, result.cpu_s
 
@@ -81,10 +89,16 @@ class SeedRun:
         student = new_student(self.sessions, self.labels, config, self.seed)
         self.progress.say(f"seed {self.seed}: student, {_count(student):,} parameters")
         result = distill(
-            student, teacher, source, self.sessions, config, self.folder / "student",
-            seed=self.seed, fingerprint=self.fingerprint(*STUDENT_PARTS),
+            student,
+            teacher,
+            source,
+            self.sessions,
+            config,
+            self.folder / "student",
+            seed=self.seed,
+            fingerprint=self.fingerprint(*STUDENT_PARTS),
             report=self.progress.training(f"seed {self.seed} student", config.optimization.steps),
-        )  # fmt: skip
+        )
         self.clock.note("distill", result.wall_s, result.cpu_s)
         return student, result.cpu_s
 
@@ -94,11 +108,19 @@ class SeedRun:
         """What the methods of this seed share."""
         distill = self.recipe.distill
         return Experiment(
-            self.sessions, self.source(distill.optimization.batch_size), self.labels,
-            teacher, teacher_cpu_s, student, student_cpu_s,
-            distill, self.recipe.baselines, self.seed, self.folder,
+            self.sessions,
+            self.source(distill.optimization.batch_size),
+            self.labels,
+            teacher,
+            teacher_cpu_s,
+            student,
+            student_cpu_s,
+            distill,
+            self.recipe.baselines,
+            self.seed,
+            self.folder,
             self.fingerprint("data", "signal", "labels", "distill"),
-        )  # fmt: skip
+        )
 
 
 def each_seed(

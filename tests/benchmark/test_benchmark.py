@@ -12,12 +12,12 @@ import pytest
 from realm.benchmark.command import benchmark
 from realm.benchmark.report import Outcome
 from realm.benchmark.rows import read_rows, select, variants
-from realm.data.nwb_write import write_session
-from realm.data.simulate import SimulationConfig, simulate
 from realm.evaluation.results import read_results
 from realm.files import read_json
 from realm.progress import Progress
 from realm.recipe import Recipe, parse_recipe
+from realm.simulation.simulate import SimulationConfig, simulate
+from realm.simulation.write import write_session
 
 ENCODER = {"layers": 1, "d_model": 8, "d_state": 4, "headdim": 8}
 TINY = {"steps": 1, "batch_size": 1, "warmup_steps": 1, "validate_every": 1}
@@ -30,16 +30,21 @@ RECIPE = {
     "distill": {"encoder": ENCODER, "optimization": TINY},
     "calibrate": {"optimization": TINY},
     "baselines": {
-        "ridge": {"lag_s": 0.08}, "kalman": {"lag_s": 0.08},
-        "gru": {"d_model": 4}, "lstm": {"d_model": 4},
+        "ridge": {"lag_s": 0.08},
+        "kalman": {"lag_s": 0.08},
+        "gru": {"d_model": 4},
+        "lstm": {"d_model": 4},
         "transformer_causal": {"d_model": 8, "layers": 1, "headdim": 4, "context_s": 0.2},
         "mamba_bidirectional": {"encoder": ENCODER},
         "transformer_mae_probe": {
-            "d_model": 8, "layers": 1, "headdim": 4, "optimization": TINY,
+            "d_model": 8,
+            "layers": 1,
+            "headdim": 4,
+            "optimization": TINY,
         },
     },
     "benchmark": {"lookahead_ms": [40.0], "label_s": [5.0]},
-}  # fmt: skip
+}
 SUBJECTS, DAYS = ("simA", "simB"), 3
 
 
@@ -171,9 +176,12 @@ def test_a_single_session_per_subject_is_said(
         (tmp_path / "data" / name).symlink_to(data / name)
     said: list[str] = []
     outcome = benchmark(
-        recipe(spikes="ecephys/nothing"), tmp_path / "data", tmp_path / "out",
-        only=["labels", "transfer", "spikes"], progress=Progress(said.append, silent_training),
-    )  # fmt: skip
+        recipe(spikes="ecephys/nothing"),
+        tmp_path / "data",
+        tmp_path / "out",
+        only=["labels", "transfer", "spikes"],
+        progress=Progress(said.append, silent_training),
+    )
     assert set(outcome.skipped) == {"labels", "transfer", "spikes"}
     assert outcome.missing == ["main", "lookahead"]
     assert "single session" in outcome.skipped["labels"]

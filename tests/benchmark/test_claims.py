@@ -50,9 +50,11 @@ def test_the_gain_of_distillation_is_that_of_the_sessions_with_few_labels():
     few = {"sessions": ("day2",), "label_s": 30.0}
     others = {"sessions": ("day0", "day1")}
     found = [
-        *rows("student", 0.44, **few), *rows("scratch", 0.40, **few),
-        *rows("student", 0.90, **others), *rows("scratch", 0.10, **others),
-    ]  # fmt: skip
+        *rows("student", 0.44, **few),
+        *rows("scratch", 0.40, **few),
+        *rows("student", 0.90, **others),
+        *rows("scratch", 0.10, **others),
+    ]
     claim = distillation_gain(of_part("labels", "30 s", found), 30.0, 0.03)
     assert claim.measured == pytest.approx(0.04)
     assert claim.met is True

@@ -19,9 +19,9 @@ from realm.benchmark.complexity import (
     teacher_complexity,
 )
 from realm.data.windows import Windows
-from realm.evaluation.kalman import KalmanDecoder
-from realm.evaluation.kalman_fit import LAGS_MS
-from realm.evaluation.ridge import RidgeDecoder
+from realm.methods.kalman import KalmanDecoder
+from realm.methods.kalman_fit import LAGS_MS
+from realm.methods.ridge import RidgeDecoder
 from realm.nn.adapters import SessionInfo
 from realm.nn.encoder import EncoderConfig
 from realm.nn.gru import GRUEncoder

@@ -19,7 +19,7 @@ from realm.benchmark.energy import (
 from realm.evaluation.results import read_results
 from realm.files import read_json
 from realm.recipe import load_recipe
-from realm.run import run
+from realm.runs.run import run
 
 
 @pytest.fixture(scope="module")

@@ -35,5 +35,6 @@ def test_by_start_time_then_by_number(
     paths = [recording(tmp_path, f"rat_day{day}", "rat", starts[day]) for day in days]
     paths.append(recording(tmp_path, "mouse_a", "mouse", None))
     assert sessions_by_subject(paths) == {
-        "mouse": ["mouse_a"], "rat": [f"rat_day{day}" for day in order],
-    }  # fmt: skip
+        "mouse": ["mouse_a"],
+        "rat": [f"rat_day{day}" for day in order],
+    }

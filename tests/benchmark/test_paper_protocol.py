@@ -13,9 +13,9 @@ from realm.benchmark.paper_protocol import ProtocolRow, paper_protocol, protocol
 from realm.benchmark.shuffled import SegmentWindows, ShuffledSession, window_bins
 from realm.benchmark.zero_phase import whole_session_features
 from realm.data.prepare import prepare_session
-from realm.data.recording import Recording
 from realm.data.sessions import PreparedSession
 from realm.recipe import Recipe
+from realm.recordings.recording import Recording
 from realm.signal import SignalConfig
 
 

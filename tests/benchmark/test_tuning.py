@@ -15,7 +15,7 @@ from realm.benchmark.search_space import SPACES, Choice, draw_trials, override_l
 from realm.benchmark.tuning import WithoutTestBehavior, tune
 from realm.benchmark.tuning_table import TrialResult, best, best_settings, read_tuning
 from realm.data.sessions import PreparedSession
-from realm.evaluation.methods import METHODS, own_training
+from realm.methods.registry import METHODS, own_training
 from realm.recipe import Recipe, load_recipe, packaged_recipes
 
 

@@ -17,9 +17,15 @@ from realm.streaming import Bundle, Decoded, StreamingDecoder, StreamState
 from realm.streaming.weights import StudentSizes
 
 TINY = Effort(
-    trials=12, signal_s=24.0, placements=1, draws=1, mutations=25, paced_s=0.3, hours=0.004,
+    trials=12,
+    signal_s=24.0,
+    placements=1,
+    draws=1,
+    mutations=25,
+    paced_s=0.3,
+    hours=0.004,
     recording_s=20.0,
-)  # fmt: skip
+)
 RATE_HZ, CHANNELS = 500.0, 12  # the last one is dead
 
 
@@ -41,10 +47,18 @@ def made_bundle(quorum: float = 0.5, lookahead_bins: int = 0) -> Bundle:
     sizes = StudentSizes(CHANNELS * chain.n_bands, 2, 1, 16, 8, 16, 2, 4)
     weights = random_weights(sizes, np.random.default_rng(0))
     return Bundle(
-        session_id="rat-<1>", subject="rat", chain=chain, sizes=sizes, weights=weights,
-        lookahead_bins=lookahead_bins, behavior_names=("x", "y"), behavior_unit="m/s",
-        target="velocity", neutral=(0.0, -0.25), quorum=quorum,
-    )  # fmt: skip
+        session_id="rat-<1>",
+        subject="rat",
+        chain=chain,
+        sizes=sizes,
+        weights=weights,
+        lookahead_bins=lookahead_bins,
+        behavior_names=("x", "y"),
+        behavior_unit="m/s",
+        target="velocity",
+        neutral=(0.0, -0.25),
+        quorum=quorum,
+    )
 
 
 def trial_of(folder: Path, kind: Callable[..., StreamingDecoder] = StreamingDecoder) -> Trial:

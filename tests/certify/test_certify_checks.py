@@ -58,9 +58,15 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 UNTIMED: list[Callable[[Trial], list[Finding]]] = [
-    check_causality, check_chunking, check_resuming, check_precision, recovery.check_recovery,
-    recovery.check_quorum, integrity.check_integrity, sockets.check_sockets,
-]  # fmt: skip
+    check_causality,
+    check_chunking,
+    check_resuming,
+    check_precision,
+    recovery.check_recovery,
+    recovery.check_quorum,
+    integrity.check_integrity,
+    sockets.check_sockets,
+]
 
 
 @pytest.mark.parametrize("part", UNTIMED, ids=lambda part: part.__name__)
@@ -70,19 +76,22 @@ def test_a_good_decoder_passes(folder: Path, part: Callable[[Trial], list[Findin
     assert passed(findings) or part is recovery.check_quorum
 
 
-@pytest.mark.parametrize(("part", "kind", "expected"), [
-    (check_causality, LooksAhead, "outputs changed by a later sample"),
-    (check_chunking, CountsChunks, "chunkings that changed an output"),
-    (check_chunking, LooksAhead, "chunkings that changed an output"),
-    (check_resuming, Forgets, "streams changed by saving and restoring"),
-    (check_precision, Rounds, "float32 against float64"),
-    (check_precision, Rounds, "numba against numpy"),
-    (recovery.check_recovery, PassesNanOn, "outputs that are not finite"),
-    (recovery.check_recovery, NeverRecovers, "after one NaN"),
-    (recovery.check_recovery, NeverRecovers, "after one spike of a volt"),
-    (recovery.check_recovery, NeverRecovers, "after gap of 500 ms"),
-    (recovery.check_quorum, IgnoresTheQuorum, "outputs not as the quorum declares"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("part", "kind", "expected"),
+    [
+        (check_causality, LooksAhead, "outputs changed by a later sample"),
+        (check_chunking, CountsChunks, "chunkings that changed an output"),
+        (check_chunking, LooksAhead, "chunkings that changed an output"),
+        (check_resuming, Forgets, "streams changed by saving and restoring"),
+        (check_precision, Rounds, "float32 against float64"),
+        (check_precision, Rounds, "numba against numpy"),
+        (recovery.check_recovery, PassesNanOn, "outputs that are not finite"),
+        (recovery.check_recovery, NeverRecovers, "after one NaN"),
+        (recovery.check_recovery, NeverRecovers, "after one spike of a volt"),
+        (recovery.check_recovery, NeverRecovers, "after gap of 500 ms"),
+        (recovery.check_quorum, IgnoresTheQuorum, "outputs not as the quorum declares"),
+    ],
+)
 def test_a_decoder_that_breaks_it_fails(
     folder: Path, part: Any, kind: type[StreamingDecoder], expected: str
 ) -> None:

@@ -104,15 +104,21 @@ def recorded(path: Path, seconds: float, bundle: Path, names: tuple[str, ...] = 
     decoder = StreamingDecoder.load(bundle)
     half = len(x) // 2
     truth = [decoder.forward(part).behavior for part in (x[:half], x[half:])]
-    ends = [start + (1 + np.arange(len(part))) / 100 for part, start in zip(
-        truth, (0.0, half / RATE_HZ + 5.0), strict=True)]  # fmt: skip
+    ends = [
+        start + (1 + np.arange(len(part))) / 100
+        for part, start in zip(truth, (0.0, half / RATE_HZ + 5.0), strict=True)
+    ]
     info = RecordingInfo(
         "rat-<1>", tuple(f"ch{i}" for i in reversed(range(CHANNELS))), "uV", RATE_HZ, names, "m/s"
     )
     write_recording(
-        path, info, len(x), [Piece(1e6 * x[:, ::-1], times)],
-        Truth(np.concatenate(ends), np.concatenate(truth).astype(np.float32)), np.float64,
-    )  # fmt: skip
+        path,
+        info,
+        len(x),
+        [Piece(1e6 * x[:, ::-1], times)],
+        Truth(np.concatenate(ends), np.concatenate(truth).astype(np.float32)),
+        np.float64,
+    )
     return path
 
 

@@ -10,10 +10,10 @@ import h5py
 import pytest
 from data_cases import DATA, SIGNAL, SMALL, Spoil
 
-from realm.data.nwb_write import write_session
 from realm.data.prepare import prepare_session
 from realm.data.sessions import PreparedSet
-from realm.data.simulate import SimulatedSession, SimulationConfig, simulate, simulate_session
+from realm.simulation.simulate import SimulatedSession, SimulationConfig, simulate, simulate_session
+from realm.simulation.write import write_session
 
 
 @pytest.fixture(scope="session")

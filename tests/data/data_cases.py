@@ -9,9 +9,9 @@ import h5py
 from real_recordings import real_data
 
 from realm.data.config import DataConfig
-from realm.data.nwb_write import BEHAVIOR_PATH
-from realm.data.simulate import SimulationConfig
 from realm.signal import SignalConfig
+from realm.simulation.simulate import SimulationConfig
+from realm.simulation.write import BEHAVIOR_PATH
 
 SMALL = SimulationConfig(duration_s=60, channels=5, sampling_rate_hz=250, behavior_rate_hz=50)
 SIGNAL = SignalConfig()

@@ -12,10 +12,10 @@ import pytest
 from data_cases import DATA, HAND, LFP, SIGNAL, Spoil
 
 from realm.data.config import DataConfig
-from realm.data.nwb_write import write_session
 from realm.data.prepare import prepare_session
-from realm.data.recording import Recording
-from realm.data.simulate import SimulationConfig, simulate_session
+from realm.recordings.recording import Recording
+from realm.simulation.simulate import SimulationConfig, simulate_session
+from realm.simulation.write import write_session
 
 Change = Callable[[h5py.File], None]
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realm.data.behavior import align, interpolate, smooth
-from realm.data.recording import TimeSeries
+from realm.recordings.recording import TimeSeries
 
 
 def series(values: np.ndarray, rate_hz: float, start_s: float = 0.0) -> TimeSeries:

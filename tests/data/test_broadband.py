@@ -11,11 +11,11 @@ import pytest
 from benchmarks.broadband import write_broadband
 from realm.data import prepared_file
 from realm.data.config import DataConfig
-from realm.data.nwb_write import BEHAVIOR_PATH
 from realm.data.prepare import prepare_session
-from realm.data.recording import Recording
 from realm.data.sessions import PreparedSet
+from realm.recordings.recording import Recording
 from realm.signal import Decimation, SignalConfig
+from realm.simulation.write import BEHAVIOR_PATH
 
 
 def test_a_prepared_broadband_file_holds_what_the_chain_gives(

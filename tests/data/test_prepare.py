@@ -13,10 +13,10 @@ from torch_brain.datasets import Dataset, DatasetIndex
 
 from realm.data import prepare as preparation
 from realm.data import prepared_file
-from realm.data.formats import find_recordings
 from realm.data.prepare import prepare_all, prepare_session
-from realm.data.recording import Recording
 from realm.data.sessions import PreparedSession
+from realm.recordings.formats import find_recordings
+from realm.recordings.recording import Recording
 from realm.signal import SignalConfig
 
 

@@ -19,7 +19,7 @@ START = """
 import resource, sys, time
 from realm.data import prepared_file
 from realm.data.config import DataConfig
-from realm.data.recording import Recording
+from realm.recordings.recording import Recording
 from realm.data.prepare import prepare_session
 from realm.signal import SignalConfig
 source, out, data = sys.argv[1:]

@@ -10,9 +10,9 @@ from data_cases import SIGNAL, shared
 
 from realm.data.config import DataConfig
 from realm.data.prepare import prepare_all
-from realm.data.recording import Recording
 from realm.data.sessions import PreparedSet
 from realm.data.windows import WindowSource
+from realm.recordings.recording import Recording
 
 REACH = DataConfig(behavior="behavior/Position/hand", target="velocity")
 RODENT = DataConfig(behavior="behavior/Position/position", target="speed", smoothing_s=0.4)
@@ -44,14 +44,17 @@ def test_reaching(tmp_path: Path) -> None:
     sessions = PreparedSet.load(tmp_path)
     assert {s.subject for s in sessions} == {"sim1"}
     assert sessions["sim1_day00"].splits == {
-        "train": (0, 16_800), "validation": (17_000, 19_000), "test": (19_200, 24_000),
-    }  # fmt: skip
+        "train": (0, 16_800),
+        "validation": (17_000, 19_000),
+        "test": (19_200, 24_000),
+    }
     assert len(sessions["sim1_day00"].chain.dead_channels) == 3
     with Recording.open(paths[0]) as recording:
         hand = recording.behavior("behavior/Position/hand").values
         assert recording.behavior_paths() == [
-            "behavior/Position/hand", "ecephys/threshold_crossings",
-        ]  # fmt: skip
+            "behavior/Position/hand",
+            "ecephys/threshold_crossings",
+        ]
     velocity, mask = sessions["sim1_day00"].behavior(0, 24_000)
     assert mask.sum() == 23_999  # the hand is not known at the very end of the last bin
     np.testing.assert_allclose(velocity[:-2], (hand[2:] - hand[:-2]) * 50, atol=1e-4)

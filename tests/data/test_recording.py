@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 from data_cases import HAND, LFP, Spoil
 
-from realm.data.recording import Recording
-from realm.data.simulate import SimulatedSession
+from realm.recordings.recording import Recording
+from realm.simulation.simulate import SimulatedSession
 
 
 def replace(file: h5py.File, name: str, value: object) -> h5py.Dataset:

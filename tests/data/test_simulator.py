@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt, welch
 
-from realm.data.nwb_write import SPIKES_PATH, write_session
-from realm.data.recording import Recording
-from realm.data.simulate import LEAD_S, SimulatedSession, SimulationConfig, simulate_session
-from realm.data.synthesis import background_noise, reach_path
+from realm.recordings.recording import Recording
+from realm.simulation.simulate import LEAD_S, SimulatedSession, SimulationConfig, simulate_session
+from realm.simulation.synthesis import background_noise, reach_path
+from realm.simulation.write import SPIKES_PATH, write_session
 
 CONFIG = SimulationConfig(duration_s=60, channels=8, sampling_rate_hz=500)
 

@@ -104,10 +104,14 @@ def reach_trials() -> list[dict[str, Any]]:
         power = 50 + field(velocity, 4, 3, 3.0)
         found.append(
             {
-                "bin_size": 0.01, "pos": position, "vel": 10 * velocity, "M1_lfp": power,
-                "M1_lfp_guide": guide, "result": "R",
+                "bin_size": 0.01,
+                "pos": position,
+                "vel": 10 * velocity,
+                "M1_lfp": power,
+                "M1_lfp_guide": guide,
+                "result": "R",
             }
-        )  # fmt: skip
+        )
     return found
 
 
@@ -147,10 +151,12 @@ def ajile12(folder: Path) -> None:
 
     times = np.arange(int(DURATION_S * 500)) / 500
     file = NWBFile(
-        session_description="no description", identifier="a", session_id="3",
+        session_description="no description",
+        identifier="a",
+        session_id="3",
         session_start_time=datetime(2000, 1, 1, tzinfo=UTC),
         subject=Subject(subject_id="01", species="Homo sapiens", sex="U", age="P30Y"),
-    )  # fmt: skip
+    )
     device = file.create_device("GRID")
     group = file.create_electrode_group("GRID", description="", device=device, location="unknown")
     for _ in range(4):
@@ -159,17 +165,21 @@ def ajile12(folder: Path) -> None:
     region = file.create_electrode_table_region([0, 1, 2, 3], "all electrodes")
     file.add_acquisition(
         ElectricalSeries(
-            name="ElectricalSeries", data=field(wander(times, 2, 4)[1], 4, 4, 20.0),
-            electrodes=region, rate=500.0, conversion=1e-6,
+            name="ElectricalSeries",
+            data=field(wander(times, 2, 4)[1], 4, 4, 20.0),
+            electrodes=region,
+            rate=500.0,
+            conversion=1e-6,
         )
-    )  # fmt: skip
+    )
     frames = np.arange(int(DURATION_S * 30)) / 30
     pose = {"L_Wrist": 300 + 40 * wander(frames, 2, 5)[0], "R_Wrist": 80 * wander(frames, 2, 4)[0]}
     series = [
-        SpatialSeries(name=name, data=values, reference_frame="unknown", rate=30.0,
-                      conversion=np.nan)
+        SpatialSeries(
+            name=name, data=values, reference_frame="unknown", rate=30.0, conversion=np.nan
+        )
         for name, values in pose.items()
-    ]  # fmt: skip
+    ]
     module = file.create_processing_module("behavior", "pose data")
     module.add(Position(spatial_series=series))
     path = folder / "sub-01" / "sub-01_ses-3_behavior+ecephys.nwb"
@@ -213,9 +223,10 @@ def stanford_fingers(folder: Path) -> None:
             "data": np.rint(field(flexion, 6, 8, 700.0)).astype(np.int32),
             "flex": np.rint(2000 + 300 * flexion).astype(np.uint16),
             "elec_regions": np.array([[1], [1], [3], [4], [6], [8]], dtype=np.uint8),
-            "cue": np.zeros((len(times), 1), dtype=np.uint8), "locs": np.zeros((6, 3)),
+            "cue": np.zeros((len(times), 1), dtype=np.uint8),
+            "locs": np.zeros((6, 3)),
         },
-    )  # fmt: skip
+    )
 
 
 def run_about(times: Floats, seed: int) -> tuple[Floats, Floats]:
@@ -267,7 +278,11 @@ def rodents_axona(folder: Path) -> None:
 
 
 WRITERS = {
-    "makin-sabes": makin_sabes, "flint-2012": flint_2012, "gallego-chowdhury": gallego_chowdhury,
-    "ajile12": ajile12, "bci4-fingers": bci4_fingers, "stanford-fingers": stanford_fingers,
+    "makin-sabes": makin_sabes,
+    "flint-2012": flint_2012,
+    "gallego-chowdhury": gallego_chowdhury,
+    "ajile12": ajile12,
+    "bci4-fingers": bci4_fingers,
+    "stanford-fingers": stanford_fingers,
     "rodents": rodents,
-}  # fmt: skip
+}

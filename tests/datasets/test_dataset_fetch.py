@@ -286,9 +286,7 @@ def test_an_archive_is_unpacked_and_no_name_leads_out_of_it(
 def test_only_some_sessions_of_the_registry_are_fetched(archive: Archive, tmp_path: Path) -> None:
     """The addresses and checksums are the real ones, so the content is refused."""
     archive.files["/records/583331/files/indy_20160927_06.mat"] = b"not the real one"
-    result = fetch(
-        archive, tmp_path, "--yes", "--only", "indy_20160927_06", name="makin-sabes"
-    )  # fmt: skip
+    result = fetch(archive, tmp_path, "--yes", "--only", "indy_20160927_06", name="makin-sabes")
     assert "md5:af9b8bacc1079e5a1edb2bd6eadecfb8" in str(result.exception)
     assert [path for path, _ in archive.asked] == ["/records/583331/files/indy_20160927_06.mat"]
     unknown = fetch(archive, tmp_path, "--yes", "--only", "indy_1", name="makin-sabes")

@@ -15,16 +15,20 @@ from scipy.io import loadmat, savemat
 from typer.testing import CliRunner
 
 from realm.cli import app
-from realm.data.nwb_session import BLOCK_VALUES, Samples, SessionContent, write_nwb
-from realm.data.recording import Recording, TimeSeries
 from realm.datasets.registry import DATASETS
 from realm.evaluation.results import read_results
+from realm.recordings.nwb.write import BLOCK_VALUES, Samples, SessionContent, write_nwb
+from realm.recordings.recording import Recording, TimeSeries
 
 SMALL = [
-    "pretrain.optimization.steps=2", "distill.optimization.steps=2", "pretrain.encoder.layers=1",
-    "distill.encoder.layers=1", "pretrain.encoder.d_model=64", "distill.encoder.d_model=32",
+    "pretrain.optimization.steps=2",
+    "distill.optimization.steps=2",
+    "pretrain.encoder.layers=1",
+    "distill.encoder.layers=1",
+    "pretrain.encoder.d_model=64",
+    "distill.encoder.d_model=32",
     'baselines.methods=["ridge"]',
-]  # fmt: skip
+]
 
 
 def called(*arguments: object) -> dict[str, Any]:
@@ -115,8 +119,11 @@ def test_band_power_comes_with_its_bands_and_pauses(
     trials = dataset_files.reach_trials()
     with Recording.open(out / "Chewie_CO_CS_2016-10-21.nwb") as recording:
         assert recording.channel_names == (
-            "M1_1_0.5-5Hz", "M1_1_100-200Hz", "M1_2_0.5-5Hz", "M1_2_100-200Hz",
-        )  # fmt: skip
+            "M1_1_0.5-5Hz",
+            "M1_1_100-200Hz",
+            "M1_2_0.5-5Hz",
+            "M1_2_100-200Hz",
+        )
         assert set(recording.regions) == {"M1"}
         assert recording.subject == "Chewie"
         assert recording.sampling_rate_hz == 100.0
@@ -166,8 +173,13 @@ def test_units_of_the_amplifier_become_volts_and_codes_regions(tmp_path: Path) -
     raw = loadmat(next((tmp_path / "data").rglob("*.mat")))
     with Recording.open(out / "bp_fingerflex.nwb") as recording:
         assert recording.regions == (
-            "dorsal M1", "dorsal M1", "dorsal S1", "ventral sensorimotor", "frontal", "temporal",
-        )  # fmt: skip
+            "dorsal M1",
+            "dorsal M1",
+            "dorsal S1",
+            "ventral sensorimotor",
+            "frontal",
+            "temporal",
+        )
         assert recording.sampling_rate_hz == 1000.0
         np.testing.assert_allclose(recording.read(0, 50), raw["data"][:50] * 0.0298e-6, rtol=1e-12)
         fingers = recording.behavior("behavior/fingers")

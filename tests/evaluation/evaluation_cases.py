@@ -7,17 +7,24 @@ import math
 import numpy as np
 
 from realm.evaluation.results import UNDEFINED, ResultRow
-from realm.evaluation.trajectories import Trajectory
+from realm.report.trajectories import Trajectory
 
 LEVELS = {"ridge": 0.55, "gru": 0.72, "scratch": 0.7, "teacher_probe": 0.85, "student": 0.76}
 
 
 def row(method="student", session="day0", seed=0, split="test", r2=0.5, **changes):
     values = {
-        "subject": "sim1", "label_s": "all", "lookahead_ms": 0.0, "r2_low": r2 - 0.1,
-        "r2_high": r2 + 0.1, "pearson_r": 0.8, "r2_shifted": -0.01, "parameters": 61234,
-        "train_cpu_s": 12.5, "us_per_bin": 33.3,
-    }  # fmt: skip
+        "subject": "sim1",
+        "label_s": "all",
+        "lookahead_ms": 0.0,
+        "r2_low": r2 - 0.1,
+        "r2_high": r2 + 0.1,
+        "pearson_r": 0.8,
+        "r2_shifted": -0.01,
+        "parameters": 61234,
+        "train_cpu_s": 12.5,
+        "us_per_bin": 33.3,
+    }
     values |= changes
     return ResultRow(method=method, session=session, seed=seed, split=split, r2=r2, **values)
 

@@ -8,9 +8,9 @@ import pytest
 from evaluation_cases import row, run_rows, training_records, trajectory
 from matplotlib import image
 
-from realm.evaluation.figures import loss_figure, r2_figure, read_metrics, trajectory_figure
-from realm.evaluation.style import spread_labels
-from realm.evaluation.trajectories import _excerpt
+from realm.report.metrics_log import loss_figure, r2_figure, read_metrics, trajectory_figure
+from realm.report.style import spread_labels
+from realm.report.trajectories import _excerpt
 
 
 def ink(path):

@@ -7,11 +7,11 @@ import pytest
 from contract import check_causal_part
 from scipy.linalg import solve_discrete_are
 
-from realm.evaluation.kalman import KalmanDecoder
-from realm.evaluation.kalman_fit import labelled_states
 from realm.evaluation.metrics import mean_r2
-from realm.evaluation.ridge import RidgeDecoder
-from realm.evaluation.state_space import (
+from realm.methods.kalman import KalmanDecoder
+from realm.methods.kalman_fit import labelled_states
+from realm.methods.ridge import RidgeDecoder
+from realm.methods.state_space import (
     Dynamics,
     Observation,
     fit_dynamics,

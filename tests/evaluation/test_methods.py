@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from realm.data.nwb_write import write_session
 from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSession
-from realm.data.simulate import SimulationConfig, simulate_session
 from realm.data.windows import WindowSource
-from realm.evaluation.config import BaselinesConfig
-from realm.evaluation.methods import METHODS, Experiment, new_student, session_info
-from realm.evaluation.protocol import score_session
+from realm.methods.config import BaselinesConfig
+from realm.methods.protocol import score_session
+from realm.methods.registry import METHODS, Experiment, new_student, session_info
 from realm.nn.encoder import EncoderConfig
 from realm.nn.teacher import Teacher
 from realm.signal import SignalConfig
+from realm.simulation.simulate import SimulationConfig, simulate_session
+from realm.simulation.write import write_session
 from realm.training.config import DistillConfig
 
 TINY = EncoderConfig(layers=1, d_model=16, d_state=8, headdim=16)
@@ -29,10 +29,13 @@ BASELINES = {
     "transformer_causal": {"d_model": 16, "layers": 1, "headdim": 8, "context_s": 0.5},
     "mamba_bidirectional": {"encoder": TINY, "learning_rate": 1e-3},
     "transformer_mae_probe": {
-        "d_model": 16, "layers": 1, "headdim": 8, "patch_channels": 3,
+        "d_model": 16,
+        "layers": 1,
+        "headdim": 8,
+        "patch_channels": 3,
         "optimization": {"steps": 4, "batch_size": 4, "warmup_steps": 1, "checkpoint_every": 2},
     },
-}  # fmt: skip
+}
 NOT_CAUSAL = ("mamba_bidirectional", "transformer_mae_probe")
 DISTILL = {
     "encoder": TINY,
@@ -61,10 +64,19 @@ def experiment(sessions: list[PreparedSession], folder: Path) -> Experiment:
     source = WindowSource(sessions, window_bins=100, batch_size=4, seed=0, label_s=labels)
     infos = [session_info(session) for session in sessions]
     return Experiment(
-        sessions, source, labels, Teacher(TINY, infos, 2), 0.0,
-        new_student(sessions, labels, config, 0), 0.0,
-        config, BaselinesConfig.model_validate(BASELINES), 0, folder, "test",
-    )  # fmt: skip
+        sessions,
+        source,
+        labels,
+        Teacher(TINY, infos, 2),
+        0.0,
+        new_student(sessions, labels, config, 0),
+        0.0,
+        config,
+        BaselinesConfig.model_validate(BASELINES),
+        0,
+        folder,
+        "test",
+    )
 
 
 def test_the_new_baselines_run_only_when_asked_for() -> None:

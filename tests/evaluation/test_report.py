@@ -6,9 +6,9 @@ import re
 import pytest
 from evaluation_cases import row, run_rows, training_records, trajectory
 
-from realm.evaluation.figures import loss_figure, r2_figure, trajectory_figure
-from realm.evaluation.report import write_markdown
 from realm.evaluation.results import write_results
+from realm.report.markdown import write_markdown
+from realm.report.metrics_log import loss_figure, r2_figure, trajectory_figure
 
 
 @pytest.fixture(scope="module")

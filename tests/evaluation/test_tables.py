@@ -6,7 +6,7 @@ import pytest
 from evaluation_cases import row, run_rows
 from rich.console import Console
 
-from realm.evaluation.tables import (
+from realm.report.tables import (
     accuracy_table,
     cost_table,
     difference_table,

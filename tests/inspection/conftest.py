@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import pytest
 
-from realm.data.nwb_write import write_session
-from realm.data.simulate import SimulationConfig, simulate_session
+from realm.simulation.simulate import SimulationConfig, simulate_session
+from realm.simulation.write import write_session
 
 Change = Callable[[h5py.File], None]
 

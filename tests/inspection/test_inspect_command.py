@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from realm.cli import app, main
-from realm.data.recording import Recording
 from realm.inspection.content import behavior_of
 from realm.inspection.suggestion import suggest
 from realm.recipe import load_recipe
+from realm.recordings.recording import Recording
 
 LFP = "processing/ecephys/LFP/ElectricalSeriesLFP"
 HAND = "processing/behavior/Position/hand"
@@ -84,9 +84,12 @@ def test_the_suggested_recipe_loads_and_runs(clean_path: Path, tmp_path: Path) -
     assert recipe.data.behavior == "behavior/Position/hand"
     assert recipe.signal.bands_hz["high_gamma"][1] <= 0.45 * 250
     small = [
-        "pretrain.optimization.steps=2", "distill.optimization.steps=2",
-        "pretrain.encoder.layers=1", "distill.encoder.layers=1", 'baselines.methods=["ridge"]',
-    ]  # fmt: skip
+        "pretrain.optimization.steps=2",
+        "distill.optimization.steps=2",
+        "pretrain.encoder.layers=1",
+        "distill.encoder.layers=1",
+        'baselines.methods=["ridge"]',
+    ]
     options = [word for setting in small for word in ("--set", setting)]
     command = ["run", str(target), "--data", str(clean_path.parent), "--out", str(tmp_path / "run")]
     done = CliRunner().invoke(app, [*command, *options])

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from real_recordings import real_data
 
-from realm.data.nwb_write import write_session
-from realm.data.simulate import SimulationConfig, simulate_session
 from realm.inspection.inspection import inspect_recording
 from realm.inspection.screen import HEIGHT, WIDTH, screen
+from realm.simulation.simulate import SimulationConfig, simulate_session
+from realm.simulation.write import write_session
 
 Change = Callable[[h5py.File], None]
 LFP = "processing/ecephys/LFP/ElectricalSeriesLFP"

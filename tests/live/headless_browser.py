@@ -35,13 +35,20 @@ class Browser:
         assert CHROMIUM is not None
         self._process = subprocess.Popen(
             [
-                CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-                "--disable-dev-shm-usage", "--disable-background-networking",
-                "--remote-debugging-port=0", f"--user-data-dir={self._home}", "about:blank",
+                CHROMIUM,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={self._home}",
+                "about:blank",
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
         self._session = aiohttp.ClientSession()
         try:
             self._socket = await self._session.ws_connect(await self._page(), max_msg_size=0)

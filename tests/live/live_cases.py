@@ -68,15 +68,24 @@ def _bundle(
     weights["layers.0.out.weight"] *= 0.2  # the recurrence speaks, but does not drown the signal
     weights["adapter.weight"][:, np.arange(sizes.features) % chain.n_bands > 0] *= 0.1  # slow first
     weights |= {
-        "head.weight": head, "head.bias": np.zeros(dims), "scale.mean": np.zeros(dims),
+        "head.weight": head,
+        "head.bias": np.zeros(dims),
+        "scale.mean": np.zeros(dims),
         "scale.std": np.ones(dims),
-    }  # fmt: skip
+    }
     return Bundle(
-        session_id="rat-1", subject="rat", chain=chain, sizes=sizes, weights=weights,
-        lookahead_bins=lookahead, behavior_names=tuple(f"y{i}" for i in range(dims)),
-        behavior_unit="m/s", target="velocity", quorum=quorum,
+        session_id="rat-1",
+        subject="rat",
+        chain=chain,
+        sizes=sizes,
+        weights=weights,
+        lookahead_bins=lookahead,
+        behavior_names=tuple(f"y{i}" for i in range(dims)),
+        behavior_unit="m/s",
+        target="velocity",
+        quorum=quorum,
         neutral=NEUTRAL if dims == 2 else (0.0,) * dims,
-    )  # fmt: skip
+    )
 
 
 def decoder(**of_bundle: Any) -> StreamingDecoder:
@@ -84,16 +93,23 @@ def decoder(**of_bundle: Any) -> StreamingDecoder:
 
 
 def blocks(
-    volts: np.ndarray, size: int = PER_BIN, numbered: bool = True, start_s: float = 100.0,
+    volts: np.ndarray,
+    size: int = PER_BIN,
+    numbered: bool = True,
+    start_s: float = 100.0,
     truth: np.ndarray | None = None,
-) -> list[Block]:  # fmt: skip
+) -> list[Block]:
     """A clean stream in blocks."""
     times = start_s + np.arange(len(volts)) / RATE_HZ
     return [
-        Block(volts[a : a + size], times[a : a + size], a if numbered else None,
-              None if truth is None else truth[a : a + size])
+        Block(
+            volts[a : a + size],
+            times[a : a + size],
+            a if numbered else None,
+            None if truth is None else truth[a : a + size],
+        )
         for a in range(0, len(volts), size)
-    ]  # fmt: skip
+    ]
 
 
 class ScriptedSource:
@@ -185,15 +201,24 @@ class RecordingSink:
 
 
 def run(
-    script: Sequence[Any], settings: LiveSettings = PLAIN, *, sink: RecordingSink | None = None,
-    live: bool = False, can_wait: bool = True, use: StreamingDecoder | None = None, **options: Any,
-) -> tuple[Outputs, dict[str, Any]]:  # fmt: skip
+    script: Sequence[Any],
+    settings: LiveSettings = PLAIN,
+    *,
+    sink: RecordingSink | None = None,
+    live: bool = False,
+    can_wait: bool = True,
+    use: StreamingDecoder | None = None,
+    **options: Any,
+) -> tuple[Outputs, dict[str, Any]]:
     """Run a script to its end: all rows and the final status, with what must always hold."""
     sink = sink or RecordingSink()
     loop = LiveLoop(
-        use or decoder(), ScriptedSource(script, live, can_wait), {"record": sink}, settings,
+        use or decoder(),
+        ScriptedSource(script, live, can_wait),
+        {"record": sink},
+        settings,
         **options,
-    )  # fmt: skip
+    )
     status = loop.run().final()
     check_what_always_holds(sink, status)
     return sink.all, status
@@ -220,12 +245,29 @@ def expect(status: dict[str, Any], group: str, **counters: Any) -> None:
     """These counters of a group, and zero for all others that tell of a fault."""
     quiet = {
         "samples": ("filled", *(k for k in status["samples"] if k.startswith("dropped_"))),
-        "stream": ("lost", "refused", "gaps", "resets", "bad_times", "clock_steps",
-                   "number_restarts", "empty_blocks", "extra_channels", "reordered",
-                   "state_errors"),
-        "bins": ("held", "neutral_quorum", "neutral_unchecked", "gap", "restarted", "late",
-                 "skipped"),
-    }[group]  # fmt: skip
+        "stream": (
+            "lost",
+            "refused",
+            "gaps",
+            "resets",
+            "bad_times",
+            "clock_steps",
+            "number_restarts",
+            "empty_blocks",
+            "extra_channels",
+            "reordered",
+            "state_errors",
+        ),
+        "bins": (
+            "held",
+            "neutral_quorum",
+            "neutral_unchecked",
+            "gap",
+            "restarted",
+            "late",
+            "skipped",
+        ),
+    }[group]
     found = {k: status[group][k] for k in {*quiet, *counters}}
     assert found == dict.fromkeys(quiet, 0) | counters
 

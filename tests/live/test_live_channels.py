@@ -35,15 +35,18 @@ def test_volts_are_handed_on_to_the_bit() -> None:
     np.testing.assert_array_equal(match(info(), NAMES, 1000.0).apply(x), x.astype(np.float64))
 
 
-@pytest.mark.parametrize(("bad", "message"), [
-    (info(("a", "b")), "'c' is missing"),
-    (info(("a", "x", "y")), "'b', 'c' are missing and 'x', 'y' unknown"),
-    (info(("a", "b", "c", "b")), "'b' more than once"),
-    (info(unit="furlong"), "got 'furlong'"),
-    (info(rate_hz=1024.0), "expected 1000 samples per second"),
-    (info(rate_hz=0.0), "expected 1000 samples per second"),
-    (info(rate_hz=math.nan), "expected 1000 samples per second"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (info(("a", "b")), "'c' is missing"),
+        (info(("a", "x", "y")), "'b', 'c' are missing and 'x', 'y' unknown"),
+        (info(("a", "b", "c", "b")), "'b' more than once"),
+        (info(unit="furlong"), "got 'furlong'"),
+        (info(rate_hz=1024.0), "expected 1000 samples per second"),
+        (info(rate_hz=0.0), "expected 1000 samples per second"),
+        (info(rate_hz=math.nan), "expected 1000 samples per second"),
+    ],
+)
 def test_what_does_not_fit_is_named(bad: StreamInfo, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         match(bad, NAMES, 1000.0)
@@ -83,24 +86,33 @@ def test_a_replay_takes_its_options() -> None:
     assert not getattr(make_source("replay:x"), "can_wait", False)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("tape:x", "expected one of replay, lsl, zmq"), ("", "expected one of replay, lsl, zmq"),
-    ("replay", "expected a path after the colon"), ("lsl:", "expected a name after the colon"),
-    ("replay:x?sped=2", "expected speed, block_ms, got 'sped'"),
-    ("replay:x?speed=fast", "speed"), ("replay:x?speed=0", "a speed above zero, or max"),
-    ("replay:x?block_ms=a", "expected block_ms as a number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tape:x", "expected one of replay, lsl, zmq"),
+        ("", "expected one of replay, lsl, zmq"),
+        ("replay", "expected a path after the colon"),
+        ("lsl:", "expected a name after the colon"),
+        ("replay:x?sped=2", "expected speed, block_ms, got 'sped'"),
+        ("replay:x?speed=fast", "speed"),
+        ("replay:x?speed=0", "a speed above zero, or max"),
+        ("replay:x?block_ms=a", "expected block_ms as a number"),
+    ],
+)
 def test_a_wrong_text_of_a_source_is_explained(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_source(text)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("file:x", "expected one of csv, parquet, lsl, zmq, dashboard"),
-    ("csv", "expected a path after the colon, as in csv:decoded.csv"),
-    ("dashboard:web", "expected port as a number, got 'web'"),
-    ("csv:x?append=maybe", "expected append as yes or no"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file:x", "expected one of csv, parquet, lsl, zmq, dashboard"),
+        ("csv", "expected a path after the colon, as in csv:decoded.csv"),
+        ("dashboard:web", "expected port as a number, got 'web'"),
+        ("csv:x?append=maybe", "expected append as yes or no"),
+    ],
+)
 def test_a_wrong_text_of_a_sink_is_explained(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_sink(text)

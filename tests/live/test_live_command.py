@@ -48,9 +48,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", AS_ON_A_RIG, "live", *arguments], cwd=folder, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ),
-    )  # fmt: skip
+        [sys.executable, "-c", AS_ON_A_RIG, "live", *arguments],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ),
+    )
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -61,9 +65,17 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_a_replay_is_decoded_without_torch(folder: Path, tmp_path: Path) -> None:
     made, status = tmp_path / "made.csv", tmp_path / "status.json"
     child = start(
-        folder, "bundle", "--source", "replay:day.safetensors?speed=max", "--sink", f"csv:{made}",
-        "--status", str(status), "--check-s", "0",
-    )  # fmt: skip
+        folder,
+        "bundle",
+        "--source",
+        "replay:day.safetensors?speed=max",
+        "--sink",
+        f"csv:{made}",
+        "--status",
+        str(status),
+        "--check-s",
+        "0",
+    )
     said, heard = child.communicate(timeout=120)
     assert child.returncode == 0, heard
     assert f"samples: {SAMPLES} received, {SAMPLES} decoded, 0 dropped, 0 filled in" in said
@@ -80,9 +92,17 @@ def test_a_replay_is_decoded_without_torch(folder: Path, tmp_path: Path) -> None
 def test_a_signal_ends_it_in_order(folder: Path, tmp_path: Path, by: signals.Signals) -> None:
     made, state, status = (tmp_path / name for name in ("made.csv", "state", "status.json"))
     child = start(
-        folder, "bundle", "--source", "replay:day.safetensors", "--sink", f"csv:{made}",
-        "--state", str(state), "--status", str(status),
-    )  # fmt: skip
+        folder,
+        "bundle",
+        "--source",
+        "replay:day.safetensors",
+        "--sink",
+        f"csv:{made}",
+        "--state",
+        str(state),
+        "--status",
+        str(status),
+    )
     deadline = time.monotonic() + 120
     while not status.exists() and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -103,15 +123,21 @@ def test_a_signal_ends_it_in_order(folder: Path, tmp_path: Path, by: signals.Sig
     assert "samples:" in said
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("bundle", "--source", "tape:x"), "expected one of replay, lsl, zmq"),
-    (("bundle", "--source", "replay:none.safetensors"), "none.safetensors"),
-    (("nothing", "--source", "replay:day.safetensors"), "nothing"),
-    (("bundle", "--source", "replay:day.safetensors", "--late-ms", "0"), "late_ms: expected"),
-    (("bundle", "--source", "replay:day.safetensors", "--unit", "furlong"), "furlong"),
-    (("bundle", "--source", "lsl:Amplifier"), "realm-lfp[live]"),
-    (("bundle", "--source", "replay:day.safetensors", "--sink", "dashboard"), "realm-lfp[live]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("bundle", "--source", "tape:x"), "expected one of replay, lsl, zmq"),
+        (("bundle", "--source", "replay:none.safetensors"), "none.safetensors"),
+        (("nothing", "--source", "replay:day.safetensors"), "nothing"),
+        (("bundle", "--source", "replay:day.safetensors", "--late-ms", "0"), "late_ms: expected"),
+        (("bundle", "--source", "replay:day.safetensors", "--unit", "furlong"), "furlong"),
+        (("bundle", "--source", "lsl:Amplifier"), "realm-lfp[live]"),
+        (
+            ("bundle", "--source", "replay:day.safetensors", "--sink", "dashboard"),
+            "realm-lfp[live]",
+        ),
+    ],
+)
 def test_what_a_user_can_mend_is_said_in_one_line(
     folder: Path, arguments: tuple[str, ...], message: str
 ) -> None:
@@ -138,8 +164,19 @@ def test_the_help_has_examples(folder: Path) -> None:
 
 
 def test_the_live_package_loads_nothing_of_the_training_or_the_command_line() -> None:
-    heavy = ("torch", "pydantic", "ray", "h5py", "pynwb", "typer", "rich", "pylsl", "zmq",
-             "aiohttp", "pyarrow")  # fmt: skip
+    heavy = (
+        "torch",
+        "pydantic",
+        "ray",
+        "h5py",
+        "pynwb",
+        "typer",
+        "rich",
+        "pylsl",
+        "zmq",
+        "aiohttp",
+        "pyarrow",
+    )
     code = (
         "import sys, realm.live.loop, realm.live.specs\n"
         "realm.live.specs.make_source('replay:x')\n"
@@ -148,5 +185,5 @@ def test_the_live_package_loads_nothing_of_the_training_or_the_command_line() ->
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
-    )  # fmt: skip
+    )
     assert done.stdout.strip() == "[]"

@@ -102,9 +102,11 @@ def test_what_goes_wrong_in_the_thread_that_reads_is_said_by_run() -> None:
 def test_an_immediate_sink_gets_the_same_rows_from_the_thread_that_decodes() -> None:
     immediate, usual = ImmediateSink(), RecordingSink()
     loop = LiveLoop(
-        decoder(), ScriptedSource(blocks(VOLTS, 50), live=True),
-        {"immediate": immediate, "usual": usual}, PATIENT,
-    )  # fmt: skip
+        decoder(),
+        ScriptedSource(blocks(VOLTS, 50), live=True),
+        {"immediate": immediate, "usual": usual},
+        PATIENT,
+    )
     status = loop.run().final()
     for sink in (immediate, usual):
         check_what_always_holds(sink, status)
@@ -117,9 +119,11 @@ def test_an_immediate_sink_gets_the_same_rows_from_the_thread_that_decodes() -> 
 def test_what_an_immediate_sink_refuses_is_counted_and_decoding_goes_on() -> None:
     broken, usual = ImmediateSink(fails=True), RecordingSink()
     loop = LiveLoop(
-        decoder(), ScriptedSource(blocks(VOLTS, 50), live=True),
-        {"broken": broken, "usual": usual}, PATIENT,
-    )  # fmt: skip
+        decoder(),
+        ScriptedSource(blocks(VOLTS, 50), live=True),
+        {"broken": broken, "usual": usual},
+        PATIENT,
+    )
     status = loop.run().final()
     check_what_always_holds(usual, status)
     counts = status["sinks"]["broken"]

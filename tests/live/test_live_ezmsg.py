@@ -147,8 +147,10 @@ def test_after_a_long_gap_the_decoder_begins_anew(folder: Path) -> None:
 def test_samples_that_were_sent_twice_are_dropped(folder: Path) -> None:
     samples = ordinary(SAMPLES)
     decoder = AxisArrayDecoder(folder, "V")
-    got = decoded(decoder, [message(samples[:500]), message(samples[490:500], 490),
-                            message(samples[500:], 500)])  # fmt: skip
+    got = decoded(
+        decoder,
+        [message(samples[:500]), message(samples[490:500], 490), message(samples[500:], 500)],
+    )
     straight = decoded(AxisArrayDecoder(folder, "V"), [message(samples)])
     np.testing.assert_array_equal(np.concatenate([each.data for each in got]), straight[0].data)
     happened = decoder.happened  # times are computed, so that they need not be the same to the bit

@@ -99,13 +99,16 @@ def sent_as(names: tuple[str, ...]) -> Any:
     return INFO._replace(channel_names=names)
 
 
-@pytest.mark.parametrize(("info", "message"), [
-    (sent_as(NAMES[:-1]), "'ch7' is missing"),
-    (sent_as((*NAMES[:-1], "renamed")), "'ch7' is missing and 'renamed' unknown"),
-    (sent_as((*NAMES[:-1], "ch0")), "got 'ch0' more than once"),
-    (INFO._replace(sampling_rate_hz=1000.0), "expected 500 samples per second"),
-    (INFO._replace(unit="counts"), "expected samples in V, mV, uV, nV, got 'counts'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        (sent_as(NAMES[:-1]), "'ch7' is missing"),
+        (sent_as((*NAMES[:-1], "renamed")), "'ch7' is missing and 'renamed' unknown"),
+        (sent_as((*NAMES[:-1], "ch0")), "got 'ch0' more than once"),
+        (INFO._replace(sampling_rate_hz=1000.0), "expected 500 samples per second"),
+        (INFO._replace(unit="counts"), "expected samples in V, mV, uV, nV, got 'counts'"),
+    ],
+)
 def test_what_does_not_fit_is_refused_by_name_at_the_start(info: Any, message: str) -> None:
     sink = RecordingSink()
     source = ScriptedSource([info, *blocks(VOLTS)])
@@ -132,11 +135,17 @@ def test_units_are_converted(clean: np.ndarray, unit: str, factor: float) -> Non
     np.testing.assert_allclose(rows.behavior[:-1], clean, atol=1e-4)
 
 
-@pytest.mark.parametrize("bad", [
-    np.zeros((PER_BIN, CHANNELS + 1)), np.zeros((PER_BIN, CHANNELS - 1)), np.zeros(PER_BIN),
-    np.zeros((PER_BIN, CHANNELS), complex), np.full((PER_BIN, CHANNELS), "1"),
-    np.full((PER_BIN, CHANNELS), None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.zeros((PER_BIN, CHANNELS + 1)),
+        np.zeros((PER_BIN, CHANNELS - 1)),
+        np.zeros(PER_BIN),
+        np.zeros((PER_BIN, CHANNELS), complex),
+        np.full((PER_BIN, CHANNELS), "1"),
+        np.full((PER_BIN, CHANNELS), None),
+    ],
+)
 def test_another_shape_or_type_in_mid_stream_is_refused(bad: np.ndarray) -> None:
     script = blocks(VOLTS)
     script[400] = script[400]._replace(samples=bad)
@@ -173,10 +182,15 @@ def test_rows_are_neutral_until_unit_and_rate_are_checked() -> None:
     assert status["stream"]["rate_hz"] == pytest.approx(RATE_HZ)
 
 
-@pytest.mark.parametrize(("unit", "factor", "message"), [
-    ("V", 1e6, "microvolts declared as volts"), ("uV", 1, "volts declared as microvolts"),
-    ("V", 1e3, "a thousand times smaller"), ("mV", 1, "a thousand times larger"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("unit", "factor", "message"),
+    [
+        ("V", 1e6, "microvolts declared as volts"),
+        ("uV", 1, "volts declared as microvolts"),
+        ("V", 1e3, "a thousand times smaller"),
+        ("mV", 1, "a thousand times larger"),
+    ],
+)
 def test_a_wrong_unit_is_refused(unit: str, factor: float, message: str) -> None:
     sink = RecordingSink()
     script = [INFO._replace(unit=unit), *blocks(VOLTS * factor)]

@@ -19,9 +19,20 @@ from realm.live.specs import make_sink
 
 INFO = OutputInfo("rat-1", ("x", "y"), "m/s", ("a", "b", "c"), 10.0, 20.0, "0" * 64)
 COLUMNS = [
-    "bin", "time_s", "x [m/s]", "y [m/s]", "latency_ms", "filled_share", "bad_channels",
-    "clipped_channels", "gap", "neutral", "held", "true_x [m/s]", "true_y [m/s]",
-]  # fmt: skip
+    "bin",
+    "time_s",
+    "x [m/s]",
+    "y [m/s]",
+    "latency_ms",
+    "filled_share",
+    "bad_channels",
+    "clipped_channels",
+    "gap",
+    "neutral",
+    "held",
+    "true_x [m/s]",
+    "true_y [m/s]",
+]
 
 
 def outputs(first: int, rows: int, truth: bool = False) -> Outputs:
@@ -31,11 +42,19 @@ def outputs(first: int, rows: int, truth: bool = False) -> Outputs:
     known = behavior * 2
     known[k % 5 == 0] = np.nan
     return Outputs(
-        bin=k, time_s=1e5 + k / 100, behavior=behavior, latency_ms=k / 1000,
-        filled_share=(k % 4) / 4, bad_channels=k % 3, clipped_channels=k % 2, gap=k % 4 == 3,
-        neutral=k % 6 == 1, held=k % 8 == 2, filled=np.stack([k % 4, k % 3, k % 2], axis=1) / 4,
+        bin=k,
+        time_s=1e5 + k / 100,
+        behavior=behavior,
+        latency_ms=k / 1000,
+        filled_share=(k % 4) / 4,
+        bad_channels=k % 3,
+        clipped_channels=k % 2,
+        gap=k % 4 == 3,
+        neutral=k % 6 == 1,
+        held=k % 8 == 2,
+        filled=np.stack([k % 4, k % 3, k % 2], axis=1) / 4,
         truth=known if truth else None,
-    )  # fmt: skip
+    )
 
 
 def rows_of(path: Path) -> list[list[str]]:
@@ -161,9 +180,12 @@ print("refused", *refused)
 def full_disk(spec: str, limit: int, prepare: str = "") -> str:
     code = FULL_DISK.replace("{prepare}", prepare).replace("{{}}", "{}")
     done = subprocess.run(
-        [sys.executable, "-c", code, spec, str(limit)], cwd=Path(__file__).parent,
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-c", code, spec, str(limit)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -213,9 +235,11 @@ def test_a_log_is_readable_after_kill_9(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("pyarrow")
     path = tmp_path / "log"
     child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, f"{kind}:{path}"], cwd=Path(__file__).parent,
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", KILLED, f"{kind}:{path}"],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert child.stdout is not None
     calls = 0
     for line in child.stdout:

@@ -95,9 +95,7 @@ def test_late_samples_give_held_then_neutral_rows_and_each_bin_once() -> None:
 
 def test_a_source_that_dies_leaves_the_effector_neutral_at_the_rate_of_bins() -> None:
     sink, script = RecordingSink(), blocks(VOLTS[:250])
-    loop = LiveLoop(
-        decoder(), ScriptedSource([*script, 1.0], live=True), {"record": sink}, QUICK
-    )  # fmt: skip
+    loop = LiveLoop(decoder(), ScriptedSource([*script, 1.0], live=True), {"record": sink}, QUICK)
     loop.run()
     check_what_always_holds(sink, loop.status.final())
     rows = sink.all
@@ -109,9 +107,11 @@ def test_a_stalled_decoder_drops_the_oldest_and_counts_them() -> None:
     settings = dataclasses.replace(QUICK, queue_s=0.1, late_ms=5000.0)
     for numbered in (True, False):
         rows, status = run(
-            blocks(VOLTS, numbered=numbered), settings, live=True,
+            blocks(VOLTS, numbered=numbered),
+            settings,
+            live=True,
             use=SlowDecoder({50: 0.5, 60: 0.3}),
-        )  # fmt: skip
+        )
         samples = status["samples"]
         assert samples["dropped_queue"] >= 100
         assert samples["dropped"] == samples["dropped_queue"]
@@ -132,9 +132,11 @@ def test_a_slow_sink_loses_its_own_rows_alone() -> None:
     quick = RecordingSink()
     settings = dataclasses.replace(PLAIN, sink_queue_s=0.1)
     loop = LiveLoop(
-        decoder(), ScriptedSource(blocks(VOLTS), live=True), {"slow": slow, "quick": quick},
+        decoder(),
+        ScriptedSource(blocks(VOLTS), live=True),
+        {"slow": slow, "quick": quick},
         settings,
-    )  # fmt: skip
+    )
     status = loop.run().final()
     check_what_always_holds(slow, status)
     check_what_always_holds(quick, status)
@@ -142,8 +144,12 @@ def test_a_slow_sink_loses_its_own_rows_alone() -> None:
     assert counts["dropped"] > 0
     assert counts["written"] == len(slow.all.bin) == given - counts["dropped"]
     assert status["sinks"]["quick"] == {
-        "written": given, "dropped": 0, "failed": 0, "errors": 0, "last_error": "",
-    }  # fmt: skip
+        "written": given,
+        "dropped": 0,
+        "failed": 0,
+        "errors": 0,
+        "last_error": "",
+    }
 
 
 def test_at_maximum_speed_a_slow_sink_is_waited_for() -> None:
@@ -162,7 +168,7 @@ def test_a_sink_that_raises_loses_those_rows_and_goes_on(error: Exception) -> No
     failing, other = RecordingSink(fail), RecordingSink()
     loop = LiveLoop(
         decoder(), ScriptedSource(blocks(VOLTS)), {"failing": failing, "other": other}, PLAIN
-    )  # fmt: skip
+    )
     status = loop.run().final()
     check_what_always_holds(failing, status)
     counts = status["sinks"]["failing"]

@@ -292,9 +292,19 @@ def test_stamps_of_another_machine_are_moved_to_this_clock(
 
 @pytest.mark.parametrize(
     ("told", "unit"),
-    [("V", "V"), ("Volts", "V"), ("mV", "mV"), ("µV", "uV"), ("μV", "uV"), ("nanovolts", "nV"),
-     ("MV", None), ("megavolts", None), ("", None), ("K", None)],
-)  # fmt: skip
+    [
+        ("V", "V"),
+        ("Volts", "V"),
+        ("mV", "mV"),
+        ("µV", "uV"),
+        ("μV", "uV"),
+        ("nanovolts", "nV"),
+        ("MV", None),
+        ("megavolts", None),
+        ("", None),
+        ("K", None),
+    ],
+)
 def test_spellings_of_units(told: str, unit: str | None) -> None:
     assert standard_unit(told) == unit
 
@@ -305,11 +315,18 @@ INFO = OutputInfo("rat-1", ("x", "y"), "m/s", ("a", "b", "c"), 10.0, 0.0, "ab" *
 def outputs(first_bin: int, bins: int) -> Outputs:
     rows = np.arange(first_bin, first_bin + bins)
     return Outputs(
-        bin=rows, time_s=rows * 0.01 + 1000.0, behavior=np.stack([rows * 0.5, -rows], axis=1),
-        latency_ms=rows * 0.125, filled_share=np.zeros(bins), bad_channels=rows % 3,
-        clipped_channels=np.zeros(bins, np.int64), gap=np.zeros(bins, bool),
-        neutral=rows % 2 == 0, held=rows % 5 == 0, filled=np.zeros((bins, 3)),
-    )  # fmt: skip
+        bin=rows,
+        time_s=rows * 0.01 + 1000.0,
+        behavior=np.stack([rows * 0.5, -rows], axis=1),
+        latency_ms=rows * 0.125,
+        filled_share=np.zeros(bins),
+        bad_channels=rows % 3,
+        clipped_channels=np.zeros(bins, np.int64),
+        gap=np.zeros(bins, bool),
+        neutral=rows % 2 == 0,
+        held=rows % 5 == 0,
+        filled=np.zeros((bins, 3)),
+    )
 
 
 def test_behavior_is_sent_with_its_flags_and_times(name: str) -> None:

@@ -134,22 +134,25 @@ SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
     "no header": (edited(lambda t, f: f.update(header=None)), "expected a recording file"),
     "names": (edited(lambda t, f: f["header"]["channel_names"].pop()), "one column for each"),
     "a name twice": (
-        edited(lambda t, f: f["header"].update(channel_names=["a", "b", "a"])), "one of them twice",
+        edited(lambda t, f: f["header"].update(channel_names=["a", "b", "a"])),
+        "one of them twice",
     ),
     "unit": (edited(lambda t, f: f["header"].update(unit="A")), "one of the units"),
     "rate": (edited(lambda t, f: f["header"].update(sampling_rate_hz=0)), "above zero"),
     "unknown field": (edited(lambda t, f: f["header"].update(more=1)), "more"),
     "dtype": (
-        edited(lambda t, f: t.update(samples=t["samples"].astype(np.float16))), "F16 instead of",
+        edited(lambda t, f: t.update(samples=t["samples"].astype(np.float16))),
+        "F16 instead of",
     ),
     "fewer times": (edited(lambda t, f: t.update(times_s=t["times_s"][1:].copy())), "one row for"),
     "behavior lost": (edited(lambda t, f: t.pop("behavior")), "instead of"),
     "nan time": (edited(lambda t, f: t["times_s"].__setitem__(7, np.nan)), "finite and increasing"),
     "backward": (edited(lambda t, f: t["times_s"].__setitem__(7, 0.0)), "finite and increasing"),
     "backward truth": (
-        edited(lambda t, f: t["behavior_times_s"].__setitem__(7, 0.0)), "finite and increasing",
+        edited(lambda t, f: t["behavior_times_s"].__setitem__(7, 0.0)),
+        "finite and increasing",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", SPOILT)
@@ -177,9 +180,7 @@ def test_a_damaged_head_never_crashes(
         RecordingFile.open(path).close()
 
 
-@pytest.mark.parametrize(
-    ("rows", "said"), [(999, "got samples of shape"), (1001, "got 1000")]
-)  # fmt: skip
+@pytest.mark.parametrize(("rows", "said"), [(999, "got samples of shape"), (1001, "got 1000")])
 def test_a_wrong_number_of_samples_leaves_no_file(tmp_path: Path, rows: int, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         write_recording(tmp_path / "r", INFO, rows, [Piece(samples(), times())], truth())

@@ -83,7 +83,7 @@ def test_a_state_of_another_bundle_is_refused_and_kept(tmp_path: Path) -> None:
     sink = RecordingSink()
     other = LiveLoop(
         decoder(lookahead_bins=1), ScriptedSource([]), {"record": sink}, PLAIN, state_path=path
-    )  # fmt: skip
+    )
     with pytest.raises(ValueError, match=f"{path}: state: expected"):
         other.run()
     assert path.read_bytes() == before
@@ -108,9 +108,11 @@ def test_a_disk_that_fails_stops_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(memory, "write_json", full)
     heard: list[str] = []
     _, status = run(
-        blocks(VOLTS), state_path=tmp_path / "state", status_path=tmp_path / "status",
+        blocks(VOLTS),
+        state_path=tmp_path / "state",
+        status_path=tmp_path / "status",
         say=heard.append,
-    )  # fmt: skip
+    )
     assert status["samples"]["decoded"] == SAMPLES
     assert status["stream"]["state_errors"] >= 2  # both files, each second
     assert sum("No space" in text for text in heard) == 1

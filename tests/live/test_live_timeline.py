@@ -35,9 +35,11 @@ def kept(stream: Given, keep: Any) -> Given:
 
 
 def feed(
-    timeline: Timeline, stream: Given, cuts: list[int] | None = None,
+    timeline: Timeline,
+    stream: Given,
+    cuts: list[int] | None = None,
     state: TimelineState | None = None,
-) -> tuple[Timed, Happened, np.ndarray, TimelineState]:  # fmt: skip
+) -> tuple[Timed, Happened, np.ndarray, TimelineState]:
     """The stream in blocks; one that is numbered is cut where its numbers jump as well."""
     rows, times, numbers = stream
     at = {0, len(rows), *(cuts or [])}
@@ -203,8 +205,11 @@ def test_numbers_that_begin_anew_are_placed_by_time(timeline: Timeline) -> None:
 @pytest.mark.parametrize("numbered", [False, True])
 def test_a_new_connection_goes_on_where_time_says(timeline: Timeline, numbered: bool) -> None:
     rows, times, numbers = clean(numbered=numbered)
-    for gap, expected in ((0, Happened()), (100, Happened(gaps=1, filled=100)),
-                          (800, Happened(resets=1))):  # fmt: skip
+    for gap, expected in (
+        (0, Happened()),
+        (100, Happened(gaps=1, filled=100)),
+        (800, Happened(resets=1)),
+    ):
         one = kept((rows, times, numbers), slice(0, 1000))
         other = kept((rows, times, numbers), slice(1000 + gap, N))
         _, _, _, state = feed(timeline, one)
@@ -286,8 +291,17 @@ def test_the_state_passed_in_is_not_changed(timeline: Timeline) -> None:
 def test_without_numba_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     timeline, stream = Timeline(RATE_HZ, COLUMNS, FILL_S, 5.0), troubled(3, True)
     compiled = feed(timeline, stream, [100])
-    for name in ("place", "accept", "start", "by_number", "by_time", "settle", "seen_before",
-                 "joins_by_number", "measure"):  # fmt: skip
+    for name in (
+        "place",
+        "accept",
+        "start",
+        "by_number",
+        "by_time",
+        "settle",
+        "seen_before",
+        "joins_by_number",
+        "measure",
+    ):
         monkeypatch.setattr(placing, name, getattr(placing, name).py_func)
     plain = feed(timeline, stream, [100])
     assert_identical(plain[0], compiled[0], "compiled code differs")

@@ -32,11 +32,17 @@ def test_days_may_differ(factor: float, size: int) -> None:
     assert verdict.ratio == pytest.approx(factor, rel=0.3)
 
 
-@pytest.mark.parametrize(("factor", "message"), [
-    (1e6, "microvolts declared as volts"), (1e-6, "volts declared as microvolts"),
-    (1e3, "thousand times smaller"), (1e-3, "thousand times larger"), (1e9, "another unit or gain"),
-    (50.0, "a unit a thousand times smaller"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (1e6, "microvolts declared as volts"),
+        (1e-6, "volts declared as microvolts"),
+        (1e3, "thousand times smaller"),
+        (1e-3, "thousand times larger"),
+        (1e9, "another unit or gain"),
+        (50.0, "a unit a thousand times smaller"),
+    ],
+)
 def test_units_may_not(factor: float, message: str) -> None:
     verdict = judged(factor * signal(1000)[0])
     assert verdict is not None
@@ -88,10 +94,16 @@ def test_latencies_off_the_scale_are_counted_at_its_ends() -> None:
     assert histogram.percentile(50) < 0.002
 
 
-@pytest.mark.parametrize("given", [
-    {"late_ms": 0.0}, {"hold_ms": -1.0}, {"queue_s": float("nan")}, {"longest_fill_s": 1e9},
-    {"jitter_ms": float("inf")},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"late_ms": 0.0},
+        {"hold_ms": -1.0},
+        {"queue_s": float("nan")},
+        {"longest_fill_s": 1e9},
+        {"jitter_ms": float("inf")},
+    ],
+)
 def test_settings_out_of_range_are_named(given: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(given))}: expected"):
         LiveSettings(**given)

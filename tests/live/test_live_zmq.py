@@ -330,9 +330,18 @@ def test_a_killed_sender_is_noticed_and_may_return_with_other_channels() -> None
 
 
 @pytest.mark.parametrize(
-    "address", ["", "127.0.0.1:5555", "ipc:///etc/passwd", "tcp://127.0.0.1", "tcp://a b:1",
-                "tcp://127.0.0.1:0", "tcp://127.0.0.1:65536", "tcp://127.0.0.1:*"],
-)  # fmt: skip
+    "address",
+    [
+        "",
+        "127.0.0.1:5555",
+        "ipc:///etc/passwd",
+        "tcp://127.0.0.1",
+        "tcp://a b:1",
+        "tcp://127.0.0.1:0",
+        "tcp://127.0.0.1:65536",
+        "tcp://127.0.0.1:*",
+    ],
+)
 def test_only_addresses_are_taken(address: str) -> None:
     for kind in (ZMQSource, ZMQSink):
         with pytest.raises(ValueError, match="expected an address such as tcp://"):
@@ -345,11 +354,18 @@ OUTPUT_INFO = OutputInfo("rat-1", ("x", "y"), "m/s", ("a", "b", "c"), 10.0, 0.0,
 def outputs(first_bin: int, bins: int = 1) -> Outputs:
     rows = np.arange(first_bin, first_bin + bins)
     return Outputs(
-        bin=rows, time_s=rows * 0.01 + 1e6, behavior=np.stack([rows * 0.5, -rows], axis=1),
-        latency_ms=rows * 0.125, filled_share=rows * 0.0, bad_channels=rows % 3,
-        clipped_channels=rows % 2, gap=rows % 2 == 1, neutral=rows % 2 == 0, held=rows % 5 == 0,
+        bin=rows,
+        time_s=rows * 0.01 + 1e6,
+        behavior=np.stack([rows * 0.5, -rows], axis=1),
+        latency_ms=rows * 0.125,
+        filled_share=rows * 0.0,
+        bad_channels=rows % 3,
+        clipped_channels=rows % 2,
+        gap=rows % 2 == 1,
+        neutral=rows % 2 == 0,
+        held=rows % 5 == 0,
         filled=np.zeros((bins, 3)),
-    )  # fmt: skip
+    )
 
 
 def listener(address: str, most_waiting: int = 1000) -> Any:
@@ -393,9 +409,18 @@ def test_behavior_is_sent_with_everything_about_it() -> None:
     header, rows = next_rows(subscriber)
     sent = outputs(first, 7)
     assert header["columns"] == [
-        "bin", "time_s", "x", "y", "latency_ms", "filled_share", "bad_channels",
-        "clipped_channels", "gap", "neutral", "held",
-    ]  # fmt: skip
+        "bin",
+        "time_s",
+        "x",
+        "y",
+        "latency_ms",
+        "filled_share",
+        "bad_channels",
+        "clipped_channels",
+        "gap",
+        "neutral",
+        "held",
+    ]
     assert (header["format"], header["version"], header["rows"]) == ("realm-behavior", 1, 7)
     assert (header["session_id"], header["behavior_unit"]) == ("rat-1", "m/s")
     got = dict(zip(header["columns"], rows.T, strict=True))

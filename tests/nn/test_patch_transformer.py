@@ -61,8 +61,10 @@ def test_shapes_and_rows_by_group():
     masks = [torch.rand(w.features.shape[:3]) > 0.5 for w in windows]
     output = network(windows, masks)
     assert [rows.shape for rows in output.latent] == [
-        (2, TIME, 16), (1, TIME, 4 * 16), (3, TIME, 16),
-    ]  # fmt: skip
+        (2, TIME, 16),
+        (1, TIME, 4 * 16),
+        (3, TIME, 16),
+    ]
     assert [r.shape for r in output.reconstruction] == [w.features.shape for w in windows]
     for k, (window, mask) in enumerate(zip(windows, masks, strict=True)):
         alone = network([window], [mask])

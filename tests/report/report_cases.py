@@ -52,10 +52,18 @@ def result(
     session: str, seed: int, r2: float, method: str = "student", **more: object
 ) -> ResultRow:
     values: dict[str, object] = {
-        "subject": "sim", "split": "test", "label_s": "all", "lookahead_ms": 0.0,
-        "r2_low": r2 - 0.1, "r2_high": r2 + 0.1, "pearson_r": 0.8, "r2_shifted": 0.0,
-        "parameters": 10, "train_cpu_s": 1.0, "us_per_bin": 20.0,
-    }  # fmt: skip
+        "subject": "sim",
+        "split": "test",
+        "label_s": "all",
+        "lookahead_ms": 0.0,
+        "r2_low": r2 - 0.1,
+        "r2_high": r2 + 0.1,
+        "pearson_r": 0.8,
+        "r2_shifted": 0.0,
+        "parameters": 10,
+        "train_cpu_s": 1.0,
+        "us_per_bin": 20.0,
+    }
     values |= more
     return ResultRow(method=method, session=session, seed=seed, r2=r2, **values)  # type: ignore[arg-type]
 

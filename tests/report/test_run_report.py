@@ -13,8 +13,7 @@ from report_cases import Page, result, write_run
 from torch import nn
 
 from realm.data.sessions import PreparedSession
-from realm.decoder import Decoder
-from realm.evaluation.style import figure_file
+from realm.decoder.decoder import Decoder
 from realm.files import read_tensors, write_tensors
 from realm.nn.masking import MaskConfig
 from realm.recipe import load_recipe
@@ -27,9 +26,10 @@ from realm.report.page import page
 from realm.report.reconstruction import fill_in, load_teacher
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section
+from realm.report.style import figure_file
 from realm.report.summary import summary_section
 from realm.report.write import write_report
-from realm.run import run
+from realm.runs.run import run
 from realm.training.decode import decode_stream
 
 MEASURED = {"health.png", "importance.png", "lags.png", "sessions.png"}
@@ -78,10 +78,16 @@ def test_the_report_shows_everything_a_run_holds(copy: Path) -> None:
     assert read.images == 5 + len(MEASURED) + 2
     assert any("simB_day0" in line for line in said)
     for title in (
-        "Summary", "R² per session", "What the teacher reconstructs", "Delay of the decoding",
-        "Which channels and bands matter", "From session to session", "Latency and cost",
-        "Channel health", "Settings, versions and times",
-    ):  # fmt: skip
+        "Summary",
+        "R² per session",
+        "What the teacher reconstructs",
+        "Delay of the decoding",
+        "Which channels and bands matter",
+        "From session to session",
+        "Latency and cost",
+        "Channel health",
+        "Settings, versions and times",
+    ):
         assert title in read.text
     assert read.left_out == 3  # lookahead, calibration and drift take a benchmark
     assert "realm benchmark small --data FOLDER --out runs/benchmark --only lookahead" in read.text

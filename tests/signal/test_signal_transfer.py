@@ -16,12 +16,16 @@ def pairs(rate_hz: float) -> list[tuple[np.ndarray, transfer.Transfer]]:
     return [
         (butter(4, 4.0, "lowpass", fs=rate_hz, output="sos"), transfer.lowpass(4, 4.0, rate_hz)),
         (butter(2, 0.1, "highpass", fs=rate_hz, output="sos"), transfer.highpass(2, 0.1, rate_hz)),
-        (butter(3, (1.0, 4.0), "bandpass", fs=rate_hz, output="sos"),
-         transfer.bandpass(3, (1.0, 4.0), rate_hz)),
-        (butter(3, (70.0, 200.0), "bandpass", fs=rate_hz, output="sos"),
-         transfer.bandpass(3, (70.0, 200.0), rate_hz)),
+        (
+            butter(3, (1.0, 4.0), "bandpass", fs=rate_hz, output="sos"),
+            transfer.bandpass(3, (1.0, 4.0), rate_hz),
+        ),
+        (
+            butter(3, (70.0, 200.0), "bandpass", fs=rate_hz, output="sos"),
+            transfer.bandpass(3, (70.0, 200.0), rate_hz),
+        ),
         (tf2sos(*iirnotch(60.0, 30.0, fs=rate_hz)), transfer.notch(60.0, 2.0, rate_hz)),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)

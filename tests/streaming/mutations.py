@@ -79,9 +79,32 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 ODD = [
-    None, True, False, 0, 1, -1, 2, 1e-9, 1e300, 10**400, 0.5, "", "x", "../x", "/etc/passwd",
-    "a\nb", [], {}, [1], [[]], {"x": 1}, "0" * 2000, 65_536, 3.0, ["ch0", "ch0"],
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    1e-9,
+    1e300,
+    10**400,
+    0.5,
+    "",
+    "x",
+    "../x",
+    "/etc/passwd",
+    "a\nb",
+    [],
+    {},
+    [1],
+    [[]],
+    {"x": 1},
+    "0" * 2000,
+    65_536,
+    3.0,
+    ["ch0", "ch0"],
+]
 
 
 def edited(manifest: bytes, rng: np.random.Generator, forged: bool = False) -> bytes:

@@ -13,8 +13,13 @@ RATE_HZ = 24414.0625 / 48  # 508.6 Hz, which 10 ms bins do not divide
 CHANNELS = 6  # the last one is dead
 USABLE = CHANNELS - 1
 SMALL = {
-    "layers": 2, "d_model": 16, "d_state": 8, "headdim": 16, "expand": 2, "conv_kernel": 4,
-}  # fmt: skip
+    "layers": 2,
+    "d_model": 16,
+    "d_state": 8,
+    "headdim": 16,
+    "expand": 2,
+    "conv_kernel": 4,
+}
 
 
 def ordinary(samples: int, seed: int = 0) -> np.ndarray:
@@ -60,8 +65,17 @@ def bundle(lookahead_bins: int = 0, quorum: float = 0.5, **sizes: int) -> Bundle
     chain = chain.fit_normalization(chain.forward(training))
     student = StudentSizes(CHANNELS * chain.n_bands, 2, **{**SMALL, **sizes})
     return Bundle(
-        session_id="rat-1", subject="rat", chain=chain, sizes=student, weights=weights(student),
-        lookahead_bins=lookahead_bins, behavior_names=("x", "y"), behavior_unit="m/s",
-        target="velocity", neutral=(0.0, -0.25), quorum=quorum, versions={"realm-lfp": "0"},
+        session_id="rat-1",
+        subject="rat",
+        chain=chain,
+        sizes=student,
+        weights=weights(student),
+        lookahead_bins=lookahead_bins,
+        behavior_names=("x", "y"),
+        behavior_unit="m/s",
+        target="velocity",
+        neutral=(0.0, -0.25),
+        quorum=quorum,
+        versions={"realm-lfp": "0"},
         provenance={"recipe": {"name": "made up"}},
-    )  # fmt: skip
+    )

@@ -33,10 +33,17 @@ def made() -> Bundle:
     chain = chain.fit_normalization(chain.forward(raw(30_000, 9)))
     student = StudentSizes(CHANNELS * chain.n_bands, 2, **SMALL)
     return Bundle(
-        session_id="rat-1", subject="rat", chain=chain, sizes=student, weights=weights(student),
-        lookahead_bins=0, behavior_names=("x", "y"), behavior_unit="m/s", target="velocity",
+        session_id="rat-1",
+        subject="rat",
+        chain=chain,
+        sizes=student,
+        weights=weights(student),
+        lookahead_bins=0,
+        behavior_names=("x", "y"),
+        behavior_unit="m/s",
+        target="velocity",
         neutral=(0.0, 0.0),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])

@@ -46,12 +46,17 @@ def test_the_manifest_says_what_a_person_asks(folder: Path) -> None:
     facts = json.loads((folder / MANIFEST).read_text())
     assert (facts["format"], facts["schema"]) == ("realm-bundle", 1)
     assert facts["channels"] == {
-        "names": [f"ch{i}" for i in range(CHANNELS)], "unit": "V", "sampling_rate_hz": RATE_HZ,
-    }  # fmt: skip
+        "names": [f"ch{i}" for i in range(CHANNELS)],
+        "unit": "V",
+        "sampling_rate_hz": RATE_HZ,
+    }
     assert facts["bins"] == {"bin_ms": 10.0, "lookahead_bins": 2}
     assert facts["behavior"] == {
-        "names": ["x", "y"], "unit": "m/s", "target": "velocity", "neutral": [0.0, -0.25],
-    }  # fmt: skip
+        "names": ["x", "y"],
+        "unit": "m/s",
+        "target": "velocity",
+        "neutral": [0.0, -0.25],
+    }
     assert facts["quorum"] == 0.5
     for listed in facts["files"].values():
         data = (folder / listed["name"]).read_bytes()
@@ -239,24 +244,32 @@ def test_tensors_that_do_not_fit_are_refused(folder: Path) -> None:
     refused(folder, "guard_centre")
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    (lambda f: f.update(schema=2), "expected schema 1, got 2"),
-    (lambda f: f.update(format="other"), "format 'realm-bundle'"),
-    (lambda f: f.update(quorum=1.5), "number from 0 to 1"),
-    (lambda f: f["student"].update(layers=10**9), "whole number"),
-    (lambda f: f["student"].update(layers=65536), "at most"),
-    (lambda f: f["channels"].update(sampling_rate_hz=1e12), "as in the signal chain"),
-    (lambda f: (f["channels"].update(sampling_rate_hz=1e12),
-                f["signal"].update(sampling_rate_hz=1e12)), "number from 1 to"),
-    (lambda f: f["signal"]["config"].update(line_hz=1e-6), "number from 10 to"),
-    (lambda f: f["signal"]["config"].update(smoothing_ms=20.0), "another filter"),
-    (lambda f: f["bins"].update(lookahead_bins=-1), "whole number"),
-    (lambda f: f["behavior"].update(neutral=[0.0]), "list of 2"),
-    (lambda f: f["channels"].update(unit="µV"), "unit V"),
-    (lambda f: f["channels"]["names"].reverse(), "as in the signal chain"),
-    (lambda f: f.pop("quorum"), "the keys"),
-    (lambda f: f.update(more=1), "the keys"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f.update(schema=2), "expected schema 1, got 2"),
+        (lambda f: f.update(format="other"), "format 'realm-bundle'"),
+        (lambda f: f.update(quorum=1.5), "number from 0 to 1"),
+        (lambda f: f["student"].update(layers=10**9), "whole number"),
+        (lambda f: f["student"].update(layers=65536), "at most"),
+        (lambda f: f["channels"].update(sampling_rate_hz=1e12), "as in the signal chain"),
+        (
+            lambda f: (
+                f["channels"].update(sampling_rate_hz=1e12),
+                f["signal"].update(sampling_rate_hz=1e12),
+            ),
+            "number from 1 to",
+        ),
+        (lambda f: f["signal"]["config"].update(line_hz=1e-6), "number from 10 to"),
+        (lambda f: f["signal"]["config"].update(smoothing_ms=20.0), "another filter"),
+        (lambda f: f["bins"].update(lookahead_bins=-1), "whole number"),
+        (lambda f: f["behavior"].update(neutral=[0.0]), "list of 2"),
+        (lambda f: f["channels"].update(unit="µV"), "unit V"),
+        (lambda f: f["channels"]["names"].reverse(), "as in the signal chain"),
+        (lambda f: f.pop("quorum"), "the keys"),
+        (lambda f: f.update(more=1), "the keys"),
+    ],
+)
 def test_forged_values_are_named(
     folder: Path, change: Callable[[dict[str, Any]], Any], said: str
 ) -> None:
@@ -264,10 +277,19 @@ def test_forged_values_are_named(
     refused(folder, said)
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a": NaN}\n', b'{"a": 1e999}\n',
-    b'{"schema": 1, "schema": 1}\n',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a": NaN}\n',
+        b'{"a": 1e999}\n',
+        b'{"schema": 1, "schema": 1}\n',
+    ],
+)
 def test_what_is_no_manifest_is_named(folder: Path, content: bytes) -> None:
     (folder / MANIFEST).write_bytes(content)
     refused(folder, "expected JSON|one JSON object")

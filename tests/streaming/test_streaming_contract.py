@@ -60,10 +60,16 @@ def test_five_hundred_chunkings_and_futures(
 
 def hold(decoder: StreamingDecoder, seed: int, chunks: Any = None) -> None:
     check_causal_part(
-        decoder.step, decoder.initial_state, faulty(SAMPLES, seed),
-        rng=np.random.default_rng(seed), rtol=0, atol=0, outputs_before=decoder.n_outputs,
-        chunkings=chunks, perturb=other_future,
-    )  # fmt: skip
+        decoder.step,
+        decoder.initial_state,
+        faulty(SAMPLES, seed),
+        rng=np.random.default_rng(seed),
+        rtol=0,
+        atol=0,
+        outputs_before=decoder.n_outputs,
+        chunkings=chunks,
+        perturb=other_future,
+    )
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])

@@ -13,13 +13,13 @@ from streaming_cases import CHANNELS, RATE_HZ, faulty, ordinary
 from typer.testing import CliRunner
 
 from realm import cli
-from realm.bundling import bundle_decoder, bundle_model
-from realm.data.recording import Recording
-from realm.decoder import Decoder
+from realm.decoder.bundling import bundle_decoder, bundle_model
+from realm.decoder.decoder import Decoder
 from realm.nn.adapters import SessionInfo
 from realm.nn.gru import GRUEncoder
 from realm.nn.student import Student
 from realm.recipe import load_recipe
+from realm.recordings.recording import Recording
 from realm.signal import SignalChain
 from realm.streaming import Bundle, StreamingDecoder
 
@@ -38,10 +38,16 @@ class Session(NamedTuple):
 
 def decoder(recipe: Path, *settings: str) -> Decoder:
     """Two sessions of one subject, with random weights everywhere, the adapters too."""
-    chosen = load_recipe(recipe, [
-        "signal.preset=multiband", "signal.bin_ms=10.0", "signal.reference=common_average",
-        "signal.line_hz=50.0", *settings,
-    ])  # fmt: skip
+    chosen = load_recipe(
+        recipe,
+        [
+            "signal.preset=multiband",
+            "signal.bin_ms=10.0",
+            "signal.reference=common_average",
+            "signal.line_hz=50.0",
+            *settings,
+        ],
+    )
     sessions, infos = [], []
     for index, n in enumerate((CHANNELS, CHANNELS - 2)):
         names = tuple(f"ch{i}" for i in range(n))[::-1]
@@ -95,9 +101,7 @@ def test_where_there_is_a_quorum_nothing_else_changes(small_recipe: Path) -> Non
     decoded = StreamingDecoder(bundle_decoder(made, "day0"), "float64").forward(x)
     neutral = decoded.quality.neutral
     assert 0 < neutral.sum() < len(neutral) / 2
-    np.testing.assert_allclose(
-        decoded.behavior[~neutral], exact[~neutral], rtol=1e-9, atol=1e-9
-    )  # fmt: skip
+    np.testing.assert_allclose(decoded.behavior[~neutral], exact[~neutral], rtol=1e-9, atol=1e-9)
     assert (decoded.behavior[neutral] == 0).all()  # velocity
 
 
@@ -165,9 +169,7 @@ def test_the_command_and_a_file(
     for at in range(0, len(x), 999):
         decoded, state = live.step(x[at : at + 999], state)
         parts.append(decoded.behavior)
-    np.testing.assert_allclose(
-        np.concatenate(parts), exact, rtol=0, atol=SINGLE * exact.std()
-    )  # fmt: skip
+    np.testing.assert_allclose(np.concatenate(parts), exact, rtol=0, atol=SINGLE * exact.std())
 
 
 def test_a_run_and_its_record(trained: Path, tmp_path: Path) -> None:

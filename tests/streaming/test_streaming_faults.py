@@ -27,9 +27,15 @@ def bins_of(start: int, stop: int) -> slice:
 
 
 FAULTS = {
-    "nan": np.nan, "inf": np.inf, "minus inf": -np.inf, "largest": 1.7e308, "volts": 5.0,
-    "microvolts as volts": 37.0, "flat": 1e-5, "tiny": 5e-324,
-}  # fmt: skip
+    "nan": np.nan,
+    "inf": np.inf,
+    "minus inf": -np.inf,
+    "largest": 1.7e308,
+    "volts": 5.0,
+    "microvolts as volts": 37.0,
+    "flat": 1e-5,
+    "tiny": 5e-324,
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -89,10 +95,18 @@ def test_a_gap_gives_the_neutral_value_with_a_flag(decoder: StreamingDecoder) ->
     assert not decoded.quality.gap[outside].any()
 
 
-@pytest.mark.parametrize(("bad", "quorum", "neutral"), [
-    (2, 0.5, False), (3, 0.5, True), (2, 0.6, False), (2, 0.61, True), (5, 0.0, False),
-    (0, 1.0, False), (1, 1.0, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("bad", "quorum", "neutral"),
+    [
+        (2, 0.5, False),
+        (3, 0.5, True),
+        (2, 0.6, False),
+        (2, 0.61, True),
+        (5, 0.0, False),
+        (0, 1.0, False),
+        (1, 1.0, True),
+    ],
+)
 def test_the_quorum_counts_usable_channels(bad: int, quorum: float, neutral: bool) -> None:
     """Five channels are usable; the dead one counts neither way."""
     x = ordinary(1500, 5)
@@ -125,10 +139,17 @@ def test_weights_that_overflow_give_the_neutral_value_not_nan() -> None:
         assert decoded.quality.neutral[decoded.quality.restarted].all()
 
 
-@pytest.mark.parametrize("samples", [
-    np.zeros((10, CHANNELS - 1)), np.zeros(10), np.zeros((10, CHANNELS), complex),
-    np.full((10, CHANNELS), "1"), np.zeros((2, 5, CHANNELS)), [[object()] * CHANNELS],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros((10, CHANNELS - 1)),
+        np.zeros(10),
+        np.zeros((10, CHANNELS), complex),
+        np.full((10, CHANNELS), "1"),
+        np.zeros((2, 5, CHANNELS)),
+        [[object()] * CHANNELS],
+    ],
+)
 def test_what_cannot_be_samples_is_refused(decoder: StreamingDecoder, samples: Any) -> None:
     with pytest.raises(ValueError, match="chunk: expected"):
         decoder.step(samples, decoder.initial_state())

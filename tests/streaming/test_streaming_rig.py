@@ -48,8 +48,9 @@ def test_a_bundle_decodes_where_nothing_of_the_training_is_installed(tmp_path: P
     names = ("bundle", "x.npy", "y.npy", "state")
     subprocess.run(
         [sys.executable, "-c", WITHOUT_TRAINING, *(str(tmp_path / name) for name in names)],
-        timeout=120, check=True,
-    )  # fmt: skip
+        timeout=120,
+        check=True,
+    )
     decoder = StreamingDecoder(made)
     np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), decoder.forward(x).behavior)
     assert decoder.load_state(tmp_path / "state").bins == made.chain.n_bins(1500)
@@ -114,12 +115,21 @@ def test_realm_live_decodes_a_replay_with_the_base_installation(tmp_path: Path) 
     )
     done = subprocess.run(
         [
-            sys.executable, "-c", WITH_THE_BASE_ALONE, ",".join(sorted(base_modules())),
-            "live", str(tmp_path / "bundle"), "--sink", f"csv:{tmp_path / 'day7.csv'}",
-            "--source", f"replay:{tmp_path / 'day7.safetensors'}?speed=max",
+            sys.executable,
+            "-c",
+            WITH_THE_BASE_ALONE,
+            ",".join(sorted(base_modules())),
+            "live",
+            str(tmp_path / "bundle"),
+            "--sink",
+            f"csv:{tmp_path / 'day7.csv'}",
+            "--source",
+            f"replay:{tmp_path / 'day7.safetensors'}?speed=max",
         ],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     with (tmp_path / "day7.csv").open() as stream:
         rows = {int(row["bin"]): row for row in csv.DictReader(stream)}

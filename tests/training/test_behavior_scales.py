@@ -17,10 +17,13 @@ def session(name: str, subject: str, mean: float, std: float) -> SimpleNamespace
         return np.arange(100) < (100 if label_s is None else label_s)
 
     return SimpleNamespace(
-        session_id=name, subject=subject, behavior_names=("speed",), splits={"train": (0, 100)},
+        session_id=name,
+        subject=subject,
+        behavior_names=("speed",),
+        splits={"train": (0, 100)},
         behavior=lambda start, stop: (values[start:stop], np.ones(stop - start, bool)),
         training_labels=labels,
-    )  # fmt: skip
+    )
 
 
 SESSIONS = [session("a0", "a", 1, 2), session("a1", "a", 3, 4), session("b0", "b", 50, 9)]

@@ -195,9 +195,18 @@ def test_two_processes_follow_the_loss_curve_of_one(
     arguments = ["distill", small_recipe, "--data", data]
     subprocess.run(command(*arguments, "--out", tmp_path / "one"), check=True)
     torchrun = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
-        "--master-addr", "127.0.0.1", "--master-port", str(free_port()), "-m", "realm",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-addr",
+        "127.0.0.1",
+        "--master-port",
+        str(free_port()),
+        "-m",
+        "realm",
+    ]
     go = [*torchrun, *map(str, arguments), "--out", str(tmp_path / "two")]
     subprocess.run(go, check=True, timeout=180)
     for stage in ("teacher", "student"):

@@ -10,26 +10,31 @@ import torch
 
 from realm.data.windows import Windows
 from realm.files import read_tensors
-from realm.nn.adapters import SessionInfo
-from realm.nn.masking import MaskConfig
-from realm.nn.patch_transformer import PatchTransformer
-from realm.training.config import AugmentationConfig, OptimizationConfig
-from realm.training.masked_transformer import (
+from realm.methods.masked_transformer import (
     MaskedTransformerObjective,
     encode_in_windows,
     encode_recording,
     pretrain_masked_transformer,
     window_cuts,
 )
+from realm.nn.adapters import SessionInfo
+from realm.nn.masking import MaskConfig
+from realm.nn.patch_transformer import PatchTransformer
+from realm.training.config import AugmentationConfig, OptimizationConfig
 from realm.training.pretrain import draw_masks
 
 TIME, CHANNELS = 40, 6
 SESSION = SessionInfo("one", "rat", tuple("abcdef"), 1)
 MASK = MaskConfig(span_bins=(3, 12), channel_share=(0.2, 0.6))
 OPTIMIZATION = OptimizationConfig(
-    steps=60, batch_size=8, learning_rate=1e-2, warmup_steps=5, validate_every=20,
-    checkpoint_every=20, weight_decay=0.0,
-)  # fmt: skip
+    steps=60,
+    batch_size=8,
+    learning_rate=1e-2,
+    warmup_steps=5,
+    validate_every=20,
+    checkpoint_every=20,
+    weight_decay=0.0,
+)
 
 
 class Waves:
@@ -59,9 +64,16 @@ def network() -> PatchTransformer:
 def pretrained(folder: Path, stop_at: int | None = None, **optimization: int):
     model = network()
     result = pretrain_masked_transformer(
-        model, Waves(1, stop_at), Waves(2), MASK, AugmentationConfig(noise=0.05),
-        OPTIMIZATION.model_copy(update=optimization), folder, seed=0, fingerprint="f",
-    )  # fmt: skip
+        model,
+        Waves(1, stop_at),
+        Waves(2),
+        MASK,
+        AugmentationConfig(noise=0.05),
+        OPTIMIZATION.model_copy(update=optimization),
+        folder,
+        seed=0,
+        fingerprint="f",
+    )
     return model, result
 
 

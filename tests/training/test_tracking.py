@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from realm.recipe import load_recipe
-from realm.run import run
+from realm.runs.run import run
 from realm.training.tracking import TrackingConfig, tracked
 
 NAMES = ["tensorboard", "mlflow"]
@@ -70,8 +70,11 @@ def test_mlflow_holds_what_was_logged(tmp_path: Path, monkeypatch: pytest.Monkey
             training(f"seed {seed} teacher", 2)(1, {"loss": 0.5})
             training(f"seed {seed} student", 2)(2, {"score": 0.25})
     assert told == [1, 2, 1, 2]
-    (first,) = mlflow.search_runs(search_all_experiments=True, output_format="list",
-                                  filter_string="tags.mlflow.runName = 'mine/seed0'")  # fmt: skip
+    (first,) = mlflow.search_runs(
+        search_all_experiments=True,
+        output_format="list",
+        filter_string="tags.mlflow.runName = 'mine/seed0'",
+    )
     assert first.data.metrics == {"teacher/train/loss": 0.5, "student/validation/score": 0.25}
     assert first.data.params == {"signal.bin_ms": "20.0"}
     assert first.info.status == "FINISHED"

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from realm.benchmark.rows import BenchmarkRow, of_part, read_rows, write_rows
-from realm.calibration import add_session, calibrate_student
 from realm.data.sessions import PreparedSession
-from realm.evaluation.config import BaselineName
-from realm.evaluation.methods import METHODS as ALL_METHODS
-from realm.evaluation.methods import Decode, StudentDecoder
-from realm.evaluation.protocol import score_session
+from realm.decoder.calibration import add_session, calibrate_student
 from realm.evaluation.results import LabelBudget
 from realm.files import read_json, sha256_json, write_json
+from realm.methods.config import BaselineName
+from realm.methods.protocol import score_session
+from realm.methods.registry import METHODS as ALL_METHODS
+from realm.methods.registry import Decode, StudentDecoder
 from realm.progress import Progress
 from realm.recipe import Recipe
 from realm.stages import STUDENT_PARTS, SeedRun, fingerprint
@@ -33,9 +33,13 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 def carry_over_seed(
-    recipe: Recipe, training: Sequence[Path], new: Sequence[Path], out: Path, seed: int,
+    recipe: Recipe,
+    training: Sequence[Path],
+    new: Sequence[Path],
+    out: Path,
+    seed: int,
     progress: Progress,
-) -> list[BenchmarkRow]:  # fmt: skip
+) -> list[BenchmarkRow]:
     """The rows of all new sessions for one seed of the run in `out`; found if they are there."""
     job = SeedRun(recipe, training, out / f"seed{seed}", seed, progress)
     sessions = [PreparedSession.load(path) for path in new]
@@ -84,9 +88,13 @@ class _Carrier:
         return decode
 
     def _score(
-        self, method: str, variant: str, session: PreparedSession, decode: Decode,
+        self,
+        method: str,
+        variant: str,
+        session: PreparedSession,
+        decode: Decode,
         label_s: LabelBudget,
-    ) -> list[BenchmarkRow]:  # fmt: skip
+    ) -> list[BenchmarkRow]:
         rows = score_session(method, session, decode(session), self.job.seed, label_s)
         return of_part("transfer", variant, rows)
 
@@ -113,12 +121,16 @@ class _Carrier:
         trained = self.trained[method]
         student = copy.deepcopy(trained.student)
         result = calibrate_student(
-            student, session, recipe, trained.config,
+            student,
+            session,
+            recipe,
+            trained.config,
             self.job.folder / "calibrated" / session.session_id / name,
-            label_s=None if label_s == "all" else float(label_s), seed=self.job.seed,
+            label_s=None if label_s == "all" else float(label_s),
+            seed=self.job.seed,
             fingerprint=self._fingerprint(method, session, recipe),
             report=self.job.progress.training(title, calibrate.optimization.steps),
-        )  # fmt: skip
+        )
         return StudentDecoder(student, result.cpu_s, trained.config)
 
     def _fingerprint(self, method: str, session: PreparedSession, recipe: Recipe) -> str:

@@ -15,7 +15,7 @@ from realm.benchmark.rows import BenchmarkRow, select
 from realm.evaluation.comparison import PairedInterval, paired_interval
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import LabelBudget, ResultRow
-from realm.evaluation.tables import number
+from realm.report.tables import number
 
 Basis = Literal["mean", "interval"]
 CAUSAL = ("ridge", "kalman", "gru", "lstm", "transformer_causal", "scratch")
@@ -140,9 +140,14 @@ def shifted_control(main: Sequence[ResultRow], most: float = 0.03) -> Claim:
 
 
 def _difference(
-    rows: Sequence[ResultRow], other: str, target: float, basis: Basis, asked_of: str,
-    label_s: LabelBudget = "all", text: str = "",
-) -> Claim:  # fmt: skip
+    rows: Sequence[ResultRow],
+    other: str,
+    target: float,
+    basis: Basis,
+    asked_of: str,
+    label_s: LabelBudget = "all",
+    text: str = "",
+) -> Claim:
     """Student minus another method, paired by session and seed."""
     text = text or f"student − {other}"
     try:

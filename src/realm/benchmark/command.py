@@ -26,11 +26,11 @@ from realm.benchmark.part import Benchmark, plain
 from realm.benchmark.parts import PARTS, with_needed
 from realm.benchmark.report import Outcome, write_outcome
 from realm.benchmark.rows import BenchmarkRow, read_rows, write_rows
-from realm.data.formats import find_recordings
 from realm.files import make_folder, read_json, write_json
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
-from realm.run import check_jobs, prepare
+from realm.recordings.formats import find_recordings
+from realm.runs.run import check_jobs, prepare
 
 
 def benchmark(

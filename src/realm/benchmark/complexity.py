@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from realm.evaluation.lags import Lags
+from realm.methods.lags import Lags
 from realm.nn.adapters import parameter_key
 from realm.nn.mamba2 import Mamba2
 from realm.nn.patch_transformer import PatchTransformer

@@ -33,18 +33,18 @@ from realm.benchmark.energy import (
     threshold_crossings,
 )
 from realm.data.sessions import PreparedSession, PreparedSet
-from realm.evaluation.experiment import session_info
-from realm.evaluation.kalman_fit import LAGS_MS
-from realm.evaluation.methods import new_student, new_teacher
 from realm.evaluation.results import ResultRow, methods_of, read_results
-from realm.evaluation.tables import ResultTable, number
 from realm.files import read_json, write_text
+from realm.methods.experiment import session_info
+from realm.methods.kalman_fit import LAGS_MS
+from realm.methods.registry import new_student, new_teacher
 from realm.nn.encoder import EncoderConfig
 from realm.nn.gru import GRUEncoder
 from realm.nn.lstm import LSTMEncoder
 from realm.nn.patch_transformer import PatchTransformer
 from realm.nn.transformer import CausalTransformerEncoder
 from realm.recipe import Recipe, parse_recipe
+from realm.report.tables import ResultTable, number
 
 FITTED_TO_SESSIONS = ("ridge", "kalman")  # their training is a sum over sessions
 TAUGHT = ("student", "teacher_probe")
@@ -133,9 +133,12 @@ def _costs(folder: Path, make: Callable[[int, float, int], Signal], bits: int) -
 
 
 def _row(
-    method: str, found: Sequence[ResultRow], networks: _Networks, signal: Signal,
+    method: str,
+    found: Sequence[ResultRow],
+    networks: _Networks,
+    signal: Signal,
     teacher_cpu_s: float,
-) -> CostRow:  # fmt: skip
+) -> CostRow:
     session = networks.widest.session_id
     own = [row for row in found if row.method == method and row.split == "test"]
     here = [row for row in own if row.session == session]
@@ -147,13 +150,27 @@ def _row(
         train_cpu_s = max(0.0, train_cpu_s - teacher_cpu_s)
     state = math.nan if complexity.state_bytes is None else float(complexity.state_bytes)
     return CostRow(
-        signal.name, method, session, signal.channels, signal.rate_hz, signal.bits,
-        here[0].lookahead_ms, here[0].parameters,
-        train_cpu_s, teacher_cpu_s, float(np.mean([row.us_per_bin for row in here])),
-        complexity.macs_per_bin, state, signal.bits_per_s,
-        typical.conversion_uw, typical.radio_uw, typical.decoding_uw,
-        typical.total_uw, low.total_uw, high.total_uw,
-    )  # fmt: skip
+        signal.name,
+        method,
+        session,
+        signal.channels,
+        signal.rate_hz,
+        signal.bits,
+        here[0].lookahead_ms,
+        here[0].parameters,
+        train_cpu_s,
+        teacher_cpu_s,
+        float(np.mean([row.us_per_bin for row in here])),
+        complexity.macs_per_bin,
+        state,
+        signal.bits_per_s,
+        typical.conversion_uw,
+        typical.radio_uw,
+        typical.decoding_uw,
+        typical.total_uw,
+        low.total_uw,
+        high.total_uw,
+    )
 
 
 def _training(method: str, own: Sequence[ResultRow]) -> float:
@@ -219,9 +236,13 @@ class _Networks:
         ours = self.recipe.baselines.transformer_mae_probe
         infos = [session_info(session) for session in self.sessions]
         return PatchTransformer(
-            infos, self._bins(self.recipe.data.window_s), d_model=ours.d_model,
-            layers=ours.layers, headdim=ours.headdim, patch_channels=ours.patch_channels,
-        )  # fmt: skip
+            infos,
+            self._bins(self.recipe.data.window_s),
+            d_model=ours.d_model,
+            layers=ours.layers,
+            headdim=ours.headdim,
+            patch_channels=ours.patch_channels,
+        )
 
     def _bins(self, seconds: float) -> int:
         return max(1, round(seconds * 1000 / self.widest.bin_ms))
@@ -234,14 +255,18 @@ def _table(rows: Sequence[CostRow]) -> ResultTable:
         between = (number(row.total_low_uw, digits=0), number(row.total_high_uw, digits=0))
         lines.append(
             (
-                row.method, row.signal, f"{row.parameters:,}", number(row.train_cpu_s, digits=1),
+                row.method,
+                row.signal,
+                f"{row.parameters:,}",
+                number(row.train_cpu_s, digits=1),
                 number(row.teacher_cpu_s, digits=1) if row.teacher_cpu_s else "–",
-                number(row.us_per_bin, digits=1), f"{row.macs_per_bin:,}",
+                number(row.us_per_bin, digits=1),
+                f"{row.macs_per_bin:,}",
                 "whole recording" if whole else f"{row.state_bytes:,.0f}",
                 f"{row.input_bits_per_s:,.0f}",
                 f"{number(row.total_uw, digits=0)} ({' to '.join(between)})",
             )
-        )  # fmt: skip
+        )
     columns = (
         *("Method", "Signal", "Parameters", "Training, CPU s", "Its teacher, CPU s"),
         *("µs per bin", "Multiply-accumulates per bin", "State, bytes", "Input, bits per s"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from realm.evaluation.tables import ResultTable, number
+from realm.report.tables import ResultTable, number
 
 BROADBAND_HZ, BROADBAND_BITS = 30_000.0, 16
 
@@ -34,26 +34,35 @@ class Constant(NamedTuple):
 
 
 CONVERSION = Constant(
-    "amplify and convert one sample", 0.48e-9, 2.1e-9, 2.6e-9,
+    "amplify and convert one sample",
+    0.48e-9,
+    2.1e-9,
+    2.6e-9,
     "typical: Gao et al., HermesE, IEEE JSSC 47, 2012 (6.4 mW for 96 channels at 31.25 kS/s); "
     "high: Tasneem and Mahbub, Electronics, 2021 (26 µW at 10 kS/s); low: Antoniadis and "
     "Constandinou, arXiv 2511.12540, 2025 (5.44 µW to 5.7 kHz, taken at twice that rate; a "
     "design study). An amplifier's power is set by its noise, not by the rate alone: a slow "
     "channel can take a few times more than this scaling says",
-)  # fmt: skip
+)
 RADIO = Constant(
-    "send one bit", 36e-12, 131e-12, 5.9e-9,
+    "send one bit",
+    36e-12,
+    131e-12,
+    5.9e-9,
     "low: Mandal and Sarpeshkar, IEEE TBCAS 2, 2008 (inductive link of centimetres, 100 µW in the "
     "implant at 2.8 Mb/s); typical: Int. J. Telemedicine and Applications 2010, 563903 "
     "(transcutaneous FSK/OOK transmitter, 1.05 mW at 8 Mb/s); high: Miranda et al., HermesD, 2010 "
     "(142 mW at 24 Mb/s over 20 m, the whole system with its amplifiers)",
-)  # fmt: skip
+)
 MULTIPLY = Constant(
-    "multiply and accumulate", 0.23e-12, 4.6e-12, 54.6e-12,
+    "multiply and accumulate",
+    0.23e-12,
+    4.6e-12,
+    54.6e-12,
     "Horowitz, ISSCC 2014, 45 nm at 0.9 V: low 8-bit integers (0.2 + 0.03 pJ); typical 32-bit "
     "floats (3.7 + 0.9 pJ), without memory; high the same with the weight read from 1 MB of SRAM "
     "(100 pJ for 64 bits)",
-)  # fmt: skip
+)
 CONSTANTS = (CONVERSION, RADIO, MULTIPLY)
 
 
@@ -124,11 +133,14 @@ def signal_table(signals: tuple[Signal, ...]) -> ResultTable:
         low, typical, high = (estimate(signal, scenario=k) for k in range(3))
         rows.append(
             (
-                signal.name, str(signal.channels), number(signal.bits_per_s, digits=0),
-                number(typical.conversion_uw, digits=1), number(typical.radio_uw, digits=1),
+                signal.name,
+                str(signal.channels),
+                number(signal.bits_per_s, digits=0),
+                number(typical.conversion_uw, digits=1),
+                number(typical.radio_uw, digits=1),
                 f"{number(low.total_uw, digits=1)} to {number(high.total_uw, digits=1)}",
             )
-        )  # fmt: skip
+        )
     columns = (
         *("Signal", "Channels", "Bits per s", "Converting, µW (estimate)"),
         *("Sending, µW (estimate)", "Sum, low to high, µW (estimate)"),

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from realm.benchmark.part import Benchmark, Part, with_methods
 from realm.benchmark.rows import BenchmarkRow, of_part
-from realm.evaluation.config import BaselineName
+from realm.methods.config import BaselineName
 from realm.recipe import LabelsConfig
-from realm.run import run_prepared
+from realm.runs.run import run_prepared
 
 METHODS: tuple[BaselineName, ...] = ("ridge", "gru", "scratch", "teacher_probe")
 FEWEST_SESSIONS = 2  # of a subject
@@ -35,9 +35,12 @@ def run(benchmark: Benchmark) -> list[BenchmarkRow]:
         labels = LabelsConfig(budget_s=label_s, sessions=tuple(target_sessions(benchmark)))
         recipe = with_methods(benchmark.recipe, METHODS).model_copy(update={"labels": labels})
         rows = run_prepared(
-            recipe, benchmark.prepared, benchmark.out / f"labels{label_s:g}",
-            jobs=benchmark.jobs, progress=benchmark.progress,
-        )  # fmt: skip
+            recipe,
+            benchmark.prepared,
+            benchmark.out / f"labels{label_s:g}",
+            jobs=benchmark.jobs,
+            progress=benchmark.progress,
+        )
         found += of_part("labels", f"{label_s:g} s", rows)
     return found
 

@@ -6,8 +6,8 @@ from typing import get_args
 
 from realm.benchmark.part import Benchmark, Part, always_possible, with_methods
 from realm.benchmark.rows import BenchmarkRow, of_part
-from realm.evaluation.config import BaselineName
-from realm.run import run_prepared
+from realm.methods.config import BaselineName
+from realm.runs.run import run_prepared
 
 VARIANT = "all labels"
 
@@ -16,9 +16,12 @@ def run(benchmark: Benchmark) -> list[BenchmarkRow]:
     """An ordinary run folder with all baselines there are."""
     recipe = with_methods(benchmark.recipe, get_args(BaselineName))
     rows = run_prepared(
-        recipe, benchmark.prepared, benchmark.out / "main",
-        jobs=benchmark.jobs, progress=benchmark.progress,
-    )  # fmt: skip
+        recipe,
+        benchmark.prepared,
+        benchmark.out / "main",
+        jobs=benchmark.jobs,
+        progress=benchmark.progress,
+    )
     return of_part("main", VARIANT, rows)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import h5py
 
-from realm.data import hdf
-from realm.data.formats import identify
+from realm.recordings import hdf
+from realm.recordings.formats import identify
 
 
 def sessions_by_subject(recordings: Sequence[Path]) -> dict[str, list[str]]:

@@ -27,20 +27,20 @@ from numpy.typing import NDArray
 
 from realm.benchmark.shuffled import SegmentWindows, ShuffledSession, window_bins, windows_of
 from realm.benchmark.zero_phase import whole_session_features
-from realm.data.formats import find_recordings
-from realm.data.recording import Recording
 from realm.data.sessions import PreparedSession
 from realm.data.windows import WindowSource
-from realm.evaluation.experiment import fit_to_labels
 from realm.evaluation.metrics import mean_defined, mean_r2
-from realm.evaluation.ridge import LinearProbe
-from realm.evaluation.tables import ResultTable, number
 from realm.files import make_folder, sha256_json, write_text
+from realm.methods.experiment import fit_to_labels
+from realm.methods.ridge import LinearProbe
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, silent
 from realm.recipe import LabelsConfig, Recipe
-from realm.run import prepare
+from realm.recordings.formats import find_recordings
+from realm.recordings.recording import Recording
+from realm.report.tables import ResultTable, number
+from realm.runs.run import prepare
 from realm.stages import SeedRun, each_seed
 from realm.training.latents import encode_session, features_only
 
@@ -62,9 +62,14 @@ class ProtocolRow(NamedTuple):
 
 
 def paper_protocol(
-    recipe: Recipe, data: Path | str, out: Path | str, *,
-    leak_free: Path | None = None, jobs: int = 1, progress: Progress | None = None,
-) -> list[ProtocolRow]:  # fmt: skip
+    recipe: Recipe,
+    data: Path | str,
+    out: Path | str,
+    *,
+    leak_free: Path | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> list[ProtocolRow]:
     """Train and score teacher and student under both protocols; writes `paper_protocol.csv`.
 
     `leak_free` is the folder of a finished run of the same recipe and recordings, whose networks
@@ -99,9 +104,14 @@ class ShuffledRun(SeedRun):
     """One seed of a recipe on shuffled segments."""
 
     def __init__(
-        self, recipe: Recipe, prepared: Sequence[Path], sessions: Sequence[ShuffledSession],
-        folder: Path, seed: int, progress: Progress,
-    ) -> None:  # fmt: skip
+        self,
+        recipe: Recipe,
+        prepared: Sequence[Path],
+        sessions: Sequence[ShuffledSession],
+        folder: Path,
+        seed: int,
+        progress: Progress,
+    ) -> None:
         super().__init__(recipe, prepared, folder, seed, progress)
         self.sessions = sorted(sessions, key=lambda session: session.session_id)
         self.data_hash = sha256_json({"paper-compatible": self.data_hash})
@@ -109,15 +119,23 @@ class ShuffledRun(SeedRun):
     def source(self, batch_size: int, split: str = "train") -> WindowSource:
         """Windows of 5 s, each within one segment."""
         return SegmentWindows(
-            self.sessions, split=split, window_bins=window_bins(self.sessions[0].bin_ms),
-            batch_size=batch_size, seed=self.seed,
-        )  # fmt: skip
+            self.sessions,
+            split=split,
+            window_bins=window_bins(self.sessions[0].bin_ms),
+            batch_size=batch_size,
+            seed=self.seed,
+        )
 
 
 def _one_seed(
-    recipe: Recipe, recordings: Sequence[Path], prepared: Sequence[Path], out: Path,
-    leak_free: Path, seed: int, progress: Progress,
-) -> list[ProtocolRow]:  # fmt: skip
+    recipe: Recipe,
+    recordings: Sequence[Path],
+    prepared: Sequence[Path],
+    out: Path,
+    leak_free: Path,
+    seed: int,
+    progress: Progress,
+) -> list[ProtocolRow]:
     honest = SeedRun(recipe, prepared, leak_free / f"seed{seed}", seed, progress)
     honest_scores = _scores(honest, encode_session, _stream_latents, _leak_free_r2)
     sessions = [
@@ -129,11 +147,16 @@ def _one_seed(
     subjects = {session.session_id: session.subject for session in honest.sessions}
     return [
         ProtocolRow(
-            method, session, subjects[session], seed, r2, honest_scores[method, session],
+            method,
+            session,
+            subjects[session],
+            seed,
+            r2,
+            honest_scores[method, session],
             r2 - honest_scores[method, session],
         )
         for (method, session), r2 in scores.items()
-    ]  # fmt: skip
+    ]
 
 
 def _scores(

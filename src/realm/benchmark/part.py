@@ -15,8 +15,8 @@ from typing import NamedTuple
 from realm.benchmark.order import sessions_by_subject
 from realm.benchmark.rows import BenchmarkRow
 from realm.data.sessions import PreparedSession, PreparedSet
-from realm.evaluation.config import BaselineName
 from realm.files import sha256_json
+from realm.methods.config import BaselineName
 from realm.progress import Progress
 from realm.recipe import LabelsConfig, Recipe
 from realm.stages import fingerprint

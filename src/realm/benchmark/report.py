@@ -14,11 +14,11 @@ from realm.benchmark.part import Benchmark
 from realm.benchmark.parts import PARTS
 from realm.benchmark.rows import BenchmarkRow, write_rows
 from realm.benchmark.tables import all_tables, claims_table
-from realm.evaluation.report import HOW_MEASURED
 from realm.evaluation.results import write_results
-from realm.evaluation.tables import ResultTable
 from realm.files import write_json, write_text
-from realm.run import commit
+from realm.report.markdown import HOW_MEASURED
+from realm.report.tables import ResultTable
+from realm.runs.run import commit
 
 IN_RESULTS = ("main", "lookahead")  # parts whose rows stand in results.csv
 
@@ -67,9 +67,11 @@ def write_outcome(outcome: Outcome) -> None:
 
 
 def _markdown(
-    outcome: Outcome, tables: Sequence[ResultTable], costs: Sequence[CostRow],
+    outcome: Outcome,
+    tables: Sequence[ResultTable],
+    costs: Sequence[CostRow],
     figures: Sequence[str],
-) -> str:  # fmt: skip
+) -> str:
     recipe, sessions = outcome.bench.recipe, outcome.bench.sessions
     seeds = ", ".join(map(str, recipe.seeds))
     facts = f"Recipe `{recipe.name}`, {len(sessions)} sessions, seeds {seeds}."

@@ -12,11 +12,11 @@ from pathlib import Path
 from realm.benchmark.part import Benchmark, Part, with_methods
 from realm.benchmark.rows import BenchmarkRow, of_part
 from realm.data.prepare import prepare_all
-from realm.data.recording import Recording
-from realm.evaluation.config import BaselineName
 from realm.files import make_folder
+from realm.methods.config import BaselineName
 from realm.recipe import Recipe
-from realm.run import run_prepared
+from realm.recordings.recording import Recording
+from realm.runs.run import run_prepared
 from realm.signal import SignalConfig
 
 METHODS: tuple[BaselineName, ...] = ("ridge", "scratch")
@@ -61,10 +61,17 @@ def on_spikes(benchmark: Benchmark) -> Recipe:
 def count_signal(signal: SignalConfig, rate_hz: float) -> SignalConfig:
     """The signal chain for counts at this rate, in bins of the same width."""
     return replace(
-        signal, preset="slow", slow_hz=(0.0, min(HIGHEST_HZ, SHARE * rate_hz)), bands_hz={},
-        line_hz=None, reference="none", flat_ms=0.0, saturated_ms=NEVER_MS, dead_ms=NEVER_MS,
+        signal,
+        preset="slow",
+        slow_hz=(0.0, min(HIGHEST_HZ, SHARE * rate_hz)),
+        bands_hz={},
+        line_hz=None,
+        reference="none",
+        flat_ms=0.0,
+        saturated_ms=NEVER_MS,
+        dead_ms=NEVER_MS,
         limit_scale=NEVER_SCALE,
-    )  # fmt: skip
+    )
 
 
 def _has(source: Path, path: str) -> bool:

@@ -20,7 +20,7 @@ from realm.benchmark.rows import BenchmarkRow, select
 from realm.benchmark.transfer import FEWEST_SESSIONS, TRAINED
 from realm.evaluation.comparison import paired_interval
 from realm.evaluation.results import LabelBudget, ResultRow, methods_of
-from realm.evaluation.tables import (
+from realm.report.tables import (
     ResultTable,
     accuracy_table,
     difference_table,
@@ -34,11 +34,16 @@ def all_tables(bench: Benchmark, rows: Sequence[BenchmarkRow]) -> list[ResultTab
     """Every table for which there are rows."""
     main = select(rows, "main")
     tables = [
-        accuracy_table(main), difference_table(main), session_table(main),
-        lookahead_table(bench, rows), label_table(bench, rows), gain_table(bench, rows),
+        accuracy_table(main),
+        difference_table(main),
+        session_table(main),
+        lookahead_table(bench, rows),
+        label_table(bench, rows),
+        gain_table(bench, rows),
         *(calibration_table(bench, rows, variant_of(mode)) for mode in MODES),
-        drift_table(bench, rows), spikes_table(rows),
-    ]  # fmt: skip
+        drift_table(bench, rows),
+        spikes_table(rows),
+    ]
     return [table for table in tables if table.rows]
 
 

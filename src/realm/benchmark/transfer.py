@@ -14,7 +14,7 @@ from itertools import chain
 from realm.benchmark.carry import METHODS, carry_over_seed
 from realm.benchmark.part import Benchmark, Part, with_methods
 from realm.benchmark.rows import BenchmarkRow, of_part
-from realm.run import run_prepared
+from realm.runs.run import run_prepared
 from realm.stages import each_seed
 
 FEWEST_SESSIONS = 3  # of a subject

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from realm.benchmark.search_space import SPACES, Settings, draw_trials, with_settings
 from realm.benchmark.tuning_table import TrialResult, read_tuning, write_tuning
 from realm.data.sessions import PreparedSession
-from realm.evaluation.methods import METHODS, Decode
 from realm.evaluation.metrics import mean_defined, mean_r2
 from realm.files import make_folder, read_json, sha256_json, write_json
+from realm.methods.registry import METHODS, Decode
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
-from realm.run import prepare
+from realm.runs.run import prepare
 from realm.stages import SeedRun
 from realm.workers import Workers
 
@@ -67,9 +67,16 @@ class WithoutTestBehavior(PreparedSession):
 
 
 def tune(
-    recipe: Recipe, data: Path | str, out: Path | str, methods: Sequence[str], *,
-    trials: int = 6, seed: int = 0, jobs: int = 1, progress: Progress | None = None,
-) -> list[TrialResult]:  # fmt: skip
+    recipe: Recipe,
+    data: Path | str,
+    out: Path | str,
+    methods: Sequence[str],
+    *,
+    trials: int = 6,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> list[TrialResult]:
     """Do `trials` trials of each method; returns them, in the order of `methods`.
 
     Rows of `tuning.csv` that belong to other methods are kept.

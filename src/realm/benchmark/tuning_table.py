@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from realm.benchmark.search_space import Settings, override_lines
-from realm.evaluation.tables import ResultTable, number
 from realm.files import write_text
+from realm.report.tables import ResultTable, number
 
 
 class TrialResult(NamedTuple):
@@ -92,11 +92,14 @@ def read_tuning(path: Path) -> list[TrialResult]:
     try:
         return [
             TrialResult(
-                line["method"], int(line["trial"]), json.loads(line["settings"]),
-                float(line["validation_r2"] or "nan"), float(line["cpu_s"]),
+                line["method"],
+                int(line["trial"]),
+                json.loads(line["settings"]),
+                float(line["validation_r2"] or "nan"),
+                float(line["cpu_s"]),
             )
             for line in lines
-        ]  # fmt: skip
+        ]
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(
             f"{path}: expected the columns {', '.join(TrialResult._fields)} and numbers in them, "
@@ -106,10 +109,15 @@ def read_tuning(path: Path) -> list[TrialResult]:
 
 def _page(results: Sequence[TrialResult]) -> str:
     trials = [
-        (r.method, str(r.trial), ", ".join(override_lines(r.settings)), number(r.validation_r2),
-         number(r.cpu_s, digits=1))
+        (
+            r.method,
+            str(r.trial),
+            ", ".join(override_lines(r.settings)),
+            number(r.validation_r2),
+            number(r.cpu_s, digits=1),
+        )
         for r in results
-    ]  # fmt: skip
+    ]
     columns = ("Method", "Trial", "Settings", "R²", "CPU s")
     table = ResultTable("Trials", columns, tuple(trials), text_columns=3)
     return (

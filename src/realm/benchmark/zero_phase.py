@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, iirnotch, sosfiltfilt, tf2sos
 
-from realm.data.recording import Recording
+from realm.recordings.recording import Recording
 from realm.signal import SignalChain, SignalConfig
 from realm.signal.config import SLOW_NAME
 from realm.signal.filters import (

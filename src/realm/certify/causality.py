@@ -35,15 +35,21 @@ def check_causality(trial: Trial) -> list[Finding]:
     n = trial.effort.trials
     return [
         at_most(
-            "outputs changed by a later sample", differ, "stretches", 0,
+            "outputs changed by a later sample",
+            differ,
+            "stretches",
+            0,
             f"{n} stretches of {STRETCH_S:g} s, from a random sample on replaced by "
             f"{', '.join(FUTURES)}; compared are the bits of behavior and quality before it",
         ),
         at_least(
-            "outputs that followed the change", moved / n, "share", 0.5,
+            "outputs that followed the change",
+            moved / n,
+            "share",
+            0.5,
             "the comparison could see a difference: afterwards the outputs do change",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _future(trial: Trial, kind: str, old: Samples, rng: np.random.Generator) -> Samples | float:

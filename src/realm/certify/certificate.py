@@ -92,9 +92,13 @@ def subject(
         report("Signal", 0, 1)
         signal = read_signal(recording, bundle.chain, effort.signal_s)
     return Trial(
-        folder, lambda precision, engine: StreamingDecoder.load(folder, precision, engine),
-        signal, effort, seed, recording,
-    )  # fmt: skip
+        folder,
+        lambda precision, engine: StreamingDecoder.load(folder, precision, engine),
+        signal,
+        effort,
+        seed,
+        recording,
+    )
 
 
 def _content(

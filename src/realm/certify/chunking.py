@@ -32,11 +32,14 @@ def check_chunking(trial: Trial) -> list[Finding]:
     whole_s = len(trial.signal.samples) / trial.rate_hz
     return [
         at_most(
-            "chunkings that changed an output", wrong, "chunkings", 0,
+            "chunkings that changed an output",
+            wrong,
+            "chunkings",
+            0,
             f"{n} random chunkings, {LONGEST_TRIALS} of them of {whole_s:.0f} s; chunks of none, "
             "one and any number of samples, against the whole in one call, bit for bit",
         )
-    ]  # fmt: skip
+    ]
 
 
 def check_resuming(trial: Trial) -> list[Finding]:
@@ -56,11 +59,14 @@ def check_resuming(trial: Trial) -> list[Finding]:
         wrong += not same
     return [
         at_most(
-            "streams changed by saving and restoring", wrong, "streams", 0,
+            "streams changed by saving and restoring",
+            wrong,
+            "streams",
+            0,
             f"{n} streams saved to bytes at a random sample and continued from them; outputs and "
             "final state compared with the uninterrupted stream, bit for bit",
         )
-    ]  # fmt: skip
+    ]
 
 
 def random_sizes(length: int, rng: np.random.Generator, smallest: int = 1) -> list[int]:

@@ -31,13 +31,14 @@ def read_dead_channels(trial: Trial) -> list[Finding]:
             kept[share].append(r2(whole, decoder.forward(hurt).behavior[settled:]))
     return [
         reading(
-            f"output with {100 * share:g}% of the channels dead", float(np.median(kept[share])),
+            f"output with {100 * share:g}% of the channels dead",
+            float(np.median(kept[share])),
             "R²",
             f"{count(usable, share)} of {len(usable)} usable channels; agreement with the output "
             f"of all channels, median of {draws} draws",
         )
         for share in SHARES
-    ]  # fmt: skip
+    ]
 
 
 def count(usable: Channels, share: float) -> int:

@@ -150,20 +150,28 @@ def judged(decoder: StreamingDecoder, found: Endured) -> list[Finding]:
     findings: list[Finding] = [
         at_most(
             "bins without an output, or with one that is not finite",
-            abs(found.bins - found.outputs) + found.not_finite, "bins", 0, shown,
+            abs(found.bins - found.outputs) + found.not_finite,
+            "bins",
+            0,
+            shown,
         ),
         *_latency(decoder, whole, found),
         at_most(
-            "median step, last tenth over first", last / first, "ratio", MOST_GROWTH,
+            "median step, last tenth over first",
+            last / first,
+            "ratio",
+            MOST_GROWTH,
             f"{1000 * first:.0f} µs, then {1000 * last:.0f} µs",
         ),
         _memory(found, hours),
         reading(
-            "speed", hours * 3600 / found.wall_s, "times real time",
+            "speed",
+            hours * 3600 / found.wall_s,
+            "times real time",
             f"{hours:.3g} h of stream in {found.wall_s:.0f} s",
         ),
         _histogram("Time of one step", whole, decoder.bin_ms),
-    ]  # fmt: skip
+    ]
     if found.memory_mb:
         findings.append(
             Curve("Resident memory", found.hours, found.memory_mb, "hours of stream", "MB")
@@ -184,10 +192,13 @@ def _latency(decoder: StreamingDecoder, whole: StepTimes, found: Endured) -> lis
         at_most("step time, p99.9", whole.at(99.9), "ms", decoder.bin_ms, text),
         reading("step time, longest", whole.largest_ms, "ms", text),
         at_most(
-            "deadline misses", whole.missed_per_million(), "per million bins", MOST_MISSED,
+            "deadline misses",
+            whole.missed_per_million(),
+            "per million bins",
+            MOST_MISSED,
             f"{whole.missed} of {whole.n} steps took longer than a bin, {decoder.bin_ms:g} ms",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _memory(found: Endured, hours: float) -> Finding:
@@ -195,10 +206,13 @@ def _memory(found: Endured, hours: float) -> Finding:
     if not found.memory_mb:
         return not_measured(name, unit, MOST_SLOPE, NOT_HERE)
     return at_most(
-        name, slope(found.hours, found.memory_mb), unit, MOST_SLOPE,
+        name,
+        slope(found.hours, found.memory_mb),
+        unit,
+        MOST_SLOPE,
         f"resident memory over {hours:.3g} h of stream, {len(found.hours)} readings, median of "
         f"the slopes of all pairs; {found.memory_mb[0]:.1f} MB, then {found.memory_mb[-1]:.1f} MB",
-    )  # fmt: skip
+    )
 
 
 def _histogram(name: str, times: StepTimes, deadline_ms: float) -> Curve:

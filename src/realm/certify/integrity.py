@@ -38,14 +38,20 @@ def examine(trial: Trial, load: Callable[[Path], object]) -> list[Finding]:
     n = trial.effort.mutations
     return [
         at_most(
-            "files that differ from the examined decoder", int(differs), "bundles", 0,
+            "files that differ from the examined decoder",
+            int(differs),
+            "bundles",
+            0,
             "hashes, sizes, shapes and finite numbers of all files, verified",
         ),
         at_most(
-            "damaged copies that loaded", silent, "copies", 0,
+            "damaged copies that loaded",
+            silent,
+            "copies",
+            0,
             f"{n} copies, each damaged at random: {', '.join(DAMAGE)}",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def damaged(files: Files, rng: np.random.Generator) -> Files:

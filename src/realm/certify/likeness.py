@@ -27,8 +27,10 @@ def read_likeness(trial: Trial) -> list[Finding]:
         reading("deviation of the features", float(values.std()), "", f"{text}1 in training"),
         reading("mean of the features", float(values.mean()), "", f"{text}0 in training"),
         reading(
-            "features at the clip", 100 * float((np.abs(values) >= CLIP).mean()), "%",
+            "features at the clip",
+            100 * float((np.abs(values) >= CLIP).mean()),
+            "%",
             f"{text}±{CLIP:g} deviations",
         ),
         reading("samples that were replaced", replaced, "%", f"{text}dead channels among them"),
-    ]  # fmt: skip
+    ]

@@ -34,16 +34,25 @@ def check_pace(trial: Trial) -> list[Finding]:
     text = f"{bins} bins at real pace, {decoder.bin_ms:g} ms each"
     return [
         at_most(
-            "step time at real pace, p99", steps.at(99), "ms",
-            ALLOWED_SHARE * decoder.bin_ms, text,
+            "step time at real pace, p99",
+            steps.at(99),
+            "ms",
+            ALLOWED_SHARE * decoder.bin_ms,
+            text,
         ),
         reading("step time at real pace, p50", steps.at(50), "ms", text),
         reading(
-            "output after its bin ended, p99", late.at(99), "ms",
+            "output after its bin ended, p99",
+            late.at(99),
+            "ms",
             f"{text}, with the time that the system takes to wake the process",
         ),
         Curve(
-            "Time of one step at real pace", *steps.bars(), "ms", "steps, log scale",
-            decoder.bin_ms, "one bin",
+            "Time of one step at real pace",
+            *steps.bars(),
+            "ms",
+            "steps, log scale",
+            decoder.bin_ms,
+            "one bin",
         ),
-    ]  # fmt: skip
+    ]

@@ -41,9 +41,11 @@ def _head(content: Mapping[str, Any]) -> str:
     failed = [check for check in content["checks"] if not check["passed"]]
     total = len(content["checks"])
     kind = "good" if content["passed"] else "bad"
-    verdict = f"All {total} checks passed" if content["passed"] else (
-        f"{len(failed)} of {total} checks failed"
-    )  # fmt: skip
+    verdict = (
+        f"All {total} checks passed"
+        if content["passed"]
+        else (f"{len(failed)} of {total} checks failed")
+    )
     named = "".join(
         f"<li>{html.escape(check['part'])}: {html.escape(check['name'])}</li>" for check in failed
     )

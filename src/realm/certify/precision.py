@@ -18,9 +18,12 @@ def check_precision(trial: Trial) -> list[Finding]:
     exact = trial.make("float64", "numpy").forward(x).behavior
     stated = f"{len(x) / trial.rate_hz:.0f} s of signal; the largest difference over all outputs"
     single = at_most(
-        "float32 against float64", deviation(exact, found), "of the spread", SINGLE,
+        "float32 against float64",
+        deviation(exact, found),
+        "of the spread",
+        SINGLE,
         f"{stated}, live decoder against numpy in float64",
-    )  # fmt: skip
+    )
     if (live.engine, live.signal_engine) != ("numba", "numba"):
         why = f"the student runs with {live.engine}, the signal chain with {live.signal_engine}"
         return [single, not_measured("numba against numpy", "of the spread", SINGLE, why)]

@@ -50,15 +50,20 @@ def _judged(trial: Trial, fault: Fault, pairs: list[Pair]) -> list[Finding]:
     n = len(pairs)
     return [
         at_least(
-            f"after {fault.name}", agreement, "R²", SMALLEST_R2,
+            f"after {fault.name}",
+            agreement,
+            "R²",
+            SMALLEST_R2,
             f"output against that of the clean stream, from {ALLOWED_S:g} s after the fault on; "
             f"random places: {n}",
         ),
         reading(
-            f"back after {fault.name}", max(times, key=lambda t: np.inf if np.isnan(t) else t), "s",
+            f"back after {fault.name}",
+            max(times, key=lambda t: np.inf if np.isnan(t) else t),
+            "s",
             f"until within {100 * SHARE:g}% of the clean stream's spread for good, slowest place",
         ),
-    ]  # fmt: skip
+    ]
 
 
 def check_quorum(trial: Trial) -> list[Finding]:
@@ -76,11 +81,14 @@ def check_quorum(trial: Trial) -> list[Finding]:
         wrong.append(_not_as_declared(decoder.forward(x), bundle.neutral, lost > most))
     return [
         at_most(
-            "outputs not as the quorum declares", sum(wrong), "bins", 0,
+            "outputs not as the quorum declares",
+            sum(wrong),
+            "bins",
+            0,
             f"with {most + 1} of {len(alive)} channels lost every output is the neutral value and "
             f"flagged, with {most} none is (quorum {100 * bundle.quorum:g}%)",
         )
-    ]  # fmt: skip
+    ]
 
 
 def _not_as_declared(decoded: Decoded, neutral: tuple[float, ...], below: bool) -> int:

@@ -35,8 +35,11 @@ def check_start(trial: Trial) -> list[Finding]:
     try:
         done = subprocess.run(
             [sys.executable, "-c", STARTING, str(trial.folder)],
-            capture_output=True, text=True, timeout=TIMEOUT_S, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError) as error:
         why = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
         return [not_measured(name, "s", LONGEST_S, why)]

@@ -17,7 +17,8 @@ def certify(
     recording: Annotated[
         Path | None,
         typer.Option(
-            "--recording", help="A recording file (realm export) to measure with.",
+            "--recording",
+            help="A recording file (realm export) to measure with.",
             show_default="a synthetic signal",
         ),
     ] = None,
@@ -25,12 +26,13 @@ def certify(
     hours: Annotated[
         float | None,
         typer.Option(
-            min=0.001, help="Hours of stream, at maximum speed, to watch latency and memory.",
+            min=0.001,
+            help="Hours of stream, at maximum speed, to watch latency and memory.",
             show_default="1, with --quick 0.05",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn at random.")] = 0,
-) -> None:  # fmt: skip
+) -> None:
     """Certify a bundle on this machine: a page and a JSON for a protocol.
 
     Causality, chunks, faults, latency, memory and sockets are measured and held to limits. Exits
@@ -78,10 +80,15 @@ class _Bars:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._bars = Progress(
-            TextColumn("{task.description:14}"), BarColumn(bar_width=20),
-            TextColumn("{task.percentage:3.0f}%"), TimeElapsedColumn(),
-            console=console, transient=True, auto_refresh=False, disable=not console.is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description:14}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:3.0f}%"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+            disable=not console.is_terminal,
+        )
         self._task = self._bars.add_task("Signal", total=1)
         self._title, self._shown_s = "", 0.0
 

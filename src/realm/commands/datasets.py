@@ -82,12 +82,14 @@ def fetch(
             fetched = fetch_files(files, out, shown.bytes, say, mirror)
         unknown = sum(not file.verified for file in fetched)
     values = {
-        "dataset": dataset.name, "licence": dataset.licence, "out": out,
+        "dataset": dataset.name,
+        "licence": dataset.licence,
+        "out": out,
         "files": [
             {"path": f.path, "bytes": f.size, "checksum": f.checksum, "verified": f.verified}
             for f in fetched
         ],
-    }  # fmt: skip
+    }
     lines = [f"{len(fetched)} files in {out}"]
     if unknown:
         lines.append(f"{unknown} of them are taken as they came: no checksum was known")
@@ -116,9 +118,12 @@ def prepare(
         with Bars() as shown:
             done = prepare_sessions(dataset, data, out, shown.samples, say, only or [])
     values = {
-        "dataset": dataset.name, "sessions": done.sessions, "recipe": done.recipe,
-        "kept": done.kept, "caveats": list(dataset.caveats),
-    }  # fmt: skip
+        "dataset": dataset.name,
+        "sessions": done.sessions,
+        "recipe": done.recipe,
+        "kept": done.kept,
+        "caveats": list(dataset.caveats),
+    }
     lines = [
         f"{len(done.sessions)} sessions in {out}",
         f"next: realm run {done.recipe} --data {out} --out runs/{name}",
@@ -168,11 +173,15 @@ class Bars:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bars: Progress = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=20),
-            TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(compact=True),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
         self._bars.start()
         return self
 

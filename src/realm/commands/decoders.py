@@ -37,13 +37,18 @@ def calibrate(
     """
     with answering(as_json):
         use_threads(threads)
-        from realm.calibration import calibrate_decoder
+        from realm.decoder.calibration import calibrate_decoder
 
         with Bars() as bars:
             outcome = calibrate_decoder(
-                file, model, out, label_s=label_s, overrides=overrides or [], seed=seed,
+                file,
+                model,
+                out,
+                label_s=label_s,
+                overrides=overrides or [],
+                seed=seed,
                 progress=bars.progress,
-            )  # fmt: skip
+            )
     values = outcome._asdict() | {"model": out, "label_s": "all" if label_s is None else label_s}
     said = f"{outcome.session_id}: R² on validation {figure(outcome.validation_r2)}"
     answer(as_json, values, [said, f"decoder: {out}"])
@@ -69,14 +74,18 @@ def decode(
     out = out or file.with_suffix(".decoded.csv")
     with answering(as_json), working(f"decoding {file}"):
         use_threads(threads)
-        from realm.decoder import Decoder, write_decoded
+        from realm.decoder.decoder import Decoder, write_decoded
 
         decoder = Decoder.from_pretrained(str(model))
         bins = write_decoded(decoder, file, out, session)
     values = {
-        "file": file, "out": out, "bins": bins, "bin_ms": decoder.bin_ms,
-        "behavior": decoder.behavior_names_, "unit": decoder.behavior_unit_,
-    }  # fmt: skip
+        "file": file,
+        "out": out,
+        "bins": bins,
+        "bin_ms": decoder.bin_ms,
+        "behavior": decoder.behavior_names_,
+        "unit": decoder.behavior_unit_,
+    }
     answer(as_json, values, [f"{bins} bins of {decoder.bin_ms:g} ms: {out}"])
 
 
@@ -106,8 +115,8 @@ def bundle(
     graph = out.with_name(out.name + ".onnx")
     with answering(as_json), working(f"bundling {model}"):
         use_threads(1)
-        from realm.bundling import bundle_model
-        from realm.onnx_step import onnx_libraries, write_step
+        from realm.decoder.bundling import bundle_model
+        from realm.decoder.onnx_step import onnx_libraries, write_step
 
         if onnx:
             onnx_libraries()  # a missing one is said before anything is written
@@ -134,7 +143,8 @@ def export(
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", help="Bundle, decoder or run whose behavior is stored as the true one.",
+            "--model",
+            help="Bundle, decoder or run whose behavior is stored as the true one.",
             show_default="none",
         ),
     ] = None,
@@ -143,7 +153,7 @@ def export(
         typer.Option("--recipe", help="A recipe instead of a model.", show_default="none"),
     ] = None,
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Turn a recording into a file that a rig can replay without torch or NWB.
 
     With a model or a recipe, the file also holds the true behavior as the model decodes it, so that
@@ -155,7 +165,7 @@ def export(
     """
     out = out or file.with_suffix(".safetensors")
     with answering(as_json), working(f"exporting {file}"):
-        from realm.exporting import choose_recipe, export_recording
+        from realm.decoder.exporting import choose_recipe, export_recording
 
         made = export_recording(file, out, choose_recipe(model, recipe))
     known = "no behavior"

@@ -28,7 +28,8 @@ def benchmark(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--only", help="One part: main, lookahead, labels, transfer, spikes. Repeatable.",
+            "--only",
+            help="One part: main, lookahead, labels, transfer, spikes. Repeatable.",
             show_default="all",
         ),
     ] = None,
@@ -36,7 +37,7 @@ def benchmark(
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
-) -> None:  # fmt: skip
+) -> None:
     """Measure everything the accuracy report says: all methods, label budgets, new days, spikes.
 
     Examples:
@@ -85,9 +86,15 @@ def tune(
 
     with Bars() as bars:
         results = tune(
-            load_recipe(recipe, overrides or []), data, out, methods, trials=trials, seed=seed,
-            jobs=jobs, progress=bars.progress,
-        )  # fmt: skip
+            load_recipe(recipe, overrides or []),
+            data,
+            out,
+            methods,
+            trials=trials,
+            seed=seed,
+            jobs=jobs,
+            progress=bars.progress,
+        )
     said = [best_settings(results), f"trials: {out / 'tuning.md'}"]
     answer(False, {}, said, (summary_table(results).rich(),))
 
@@ -98,13 +105,16 @@ def paper_protocol(
     out: Annotated[Path, typer.Option("--out", help="Folder of its own for this protocol.")],
     leak_free: Annotated[
         Path | None,
-        typer.Option("--leak-free", help="A finished run of the recipe, to compare with.",
-                     show_default="trained here"),
+        typer.Option(
+            "--leak-free",
+            help="A finished run of the recipe, to compare with.",
+            show_default="trained here",
+        ),
     ] = None,
     overrides: SetOption = None,
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
-) -> None:  # fmt: skip
+) -> None:
     """Score as published LFP numbers were, for comparison only, with the inflation beside it.
 
     Examples:
@@ -117,7 +127,11 @@ def paper_protocol(
 
     with Bars() as bars:
         rows = compare(
-            load_recipe(recipe, overrides or []), data, out, leak_free=leak_free, jobs=jobs,
+            load_recipe(recipe, overrides or []),
+            data,
+            out,
+            leak_free=leak_free,
+            jobs=jobs,
             progress=bars.progress,
-        )  # fmt: skip
+        )
     answer(False, {}, [f"rows: {out / 'paper_protocol.csv'}"], (protocol_table(rows).rich(),))

@@ -27,10 +27,12 @@ JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes to use
 SideBySideOption = Annotated[
     int | None,
     typer.Option(
-        "--jobs", min=1, show_default="one for each core",
+        "--jobs",
+        min=1,
+        show_default="one for each core",
         help="Processes side by side: seeds, and sessions that are prepared.",
     ),
-]  # fmt: skip
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads per process.")]
 ClusterOption = Annotated[bool, typer.Option("--cluster", help="Prepare with Ray.")]
 JsonOption = Annotated[

@@ -77,8 +77,9 @@ def compare(
             | {"against_the_first": comparison.difference(name)._asdict()}
             for name, run in comparison.runs.items()
         },
-        "settings": {key: dict(zip(comparison.runs, cells, strict=True))
-                     for key, *cells in settings.rows},
-    }  # fmt: skip
+        "settings": {
+            key: dict(zip(comparison.runs, cells, strict=True)) for key, *cells in settings.rows
+        },
+    }
     tables = [summary_table(comparison), *([settings] if settings.rows else [])]
     answer(as_json, values, [f"page: {page}"], [table.rich() for table in tables])

@@ -22,7 +22,8 @@ def live(
     sinks: Annotated[
         list[str] | None,
         typer.Option(
-            "--sink", show_default="none",
+            "--sink",
+            show_default="none",
             help="Where behavior goes: lsl[:NAME], zmq[:ADDRESS], csv:FILE, parquet:FILE, "
             "dashboard[:PORT]. Repeatable.",
         ),
@@ -33,20 +34,24 @@ def live(
     ] = None,
     state: Annotated[
         Path | None,
-        typer.Option(help="File of the decoder's state, saved every second; a restart goes on "
-                     "from it.", show_default="none"),
+        typer.Option(
+            help="File of the decoder's state, saved every second; a restart goes on from it.",
+            show_default="none",
+        ),
     ] = None,
     status: Annotated[
         Path | None,
-        typer.Option(help="File of all counters, JSON, written every second.",
-                     show_default="none"),
+        typer.Option(help="File of all counters, JSON, written every second.", show_default="none"),
     ] = None,
     longest_fill_s: Annotated[
         float, typer.Option(help="Longest gap that is filled; after it decoding begins anew.")
     ] = USUAL.longest_fill_s,
     jitter_ms: Annotated[
-        float, typer.Option(help="How far time stamps may lie off. Without a counter of samples, "
-                            "shorter gaps are not seen.")
+        float,
+        typer.Option(
+            help="How far time stamps may lie off. Without a counter of samples, "
+            "shorter gaps are not seen."
+        ),
     ] = USUAL.jitter_ms,
     late_ms: Annotated[
         float, typer.Option(help="Without samples for so long, the last output is held.")
@@ -63,7 +68,7 @@ def live(
     retry_s: Annotated[
         float, typer.Option(help="Pause before a lost source is opened again.")
     ] = USUAL.retry_s,
-) -> None:  # fmt: skip
+) -> None:
     """Decode a live stream until it ends or is stopped (Ctrl-C, SIGTERM).
 
     Stopped, it gives a last neutral row, finishes the logs, saves the state and ends with code 0.
@@ -81,17 +86,26 @@ def live(
     from realm.streaming import StreamingDecoder
 
     settings = LiveSettings(
-        longest_fill_s=longest_fill_s, jitter_ms=jitter_ms, late_ms=late_ms, hold_ms=hold_ms,
-        queue_s=queue_s, check_s=check_s, retry_s=retry_s,
-    )  # fmt: skip
+        longest_fill_s=longest_fill_s,
+        jitter_ms=jitter_ms,
+        late_ms=late_ms,
+        hold_ms=hold_ms,
+        queue_s=queue_s,
+        check_s=check_s,
+        retry_s=retry_s,
+    )
     line = StatusLine()
     loop = LiveLoop(
         StreamingDecoder.load(bundle),
         make_source(source),
         {text: make_sink(text) for text in sinks or []},
         settings,
-        unit=unit, state_path=state, status_path=status, say=line.say, report=line.show,
-    )  # fmt: skip
+        unit=unit,
+        state_path=state,
+        status_path=status,
+        say=line.say,
+        report=line.show,
+    )
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     for each in before:
         signal.signal(each, lambda *_: loop.stop())
@@ -145,8 +159,9 @@ def summary(status: dict[str, Any]) -> list[str]:
     samples, bins, latency = status["samples"], status["bins"], status["latency_ms"]
     dropped = {
         name.removeprefix("dropped_"): count
-        for name, count in samples.items() if name.startswith("dropped_") and count
-    }  # fmt: skip
+        for name, count in samples.items()
+        if name.startswith("dropped_") and count
+    }
     why = f" ({', '.join(f'{n} {name}' for name, n in dropped.items())})" if dropped else ""
     lines = [
         f"samples: {samples['received']} received, {samples['decoded']} decoded, "

@@ -24,7 +24,7 @@ from realm.commands.terminal import Bars, answer, answering, working
 
 if TYPE_CHECKING:
     from realm.evaluation.results import ResultRow
-    from realm.run import Stage
+    from realm.runs.run import Stage
 
 
 def run(
@@ -128,7 +128,7 @@ def simulate(
       realm simulate --out recordings --subjects 1 --days 2 --duration-s 60
     """
     with working(f"simulating {subjects * days} sessions"):
-        from realm.demo import write_simulated
+        from realm.simulation.demo import write_simulated
 
         paths = write_simulated(out, subjects, days, duration_s, channels, seed)
     for path in paths:
@@ -146,28 +146,40 @@ def demo(
     """
     recordings = out / "recordings"
     with working("simulating 4 sessions"):
-        from realm.demo import write_simulated
+        from realm.simulation.demo import write_simulated
 
         write_simulated(recordings, subjects=2, days=2, duration_s=120.0, channels=16, seed=0)
     _stage("evaluate", "demo", recordings, out, None, jobs, 1)
 
 
 def _stage(
-    until: Stage, recipe: str, data: Path, out: Path | None, overrides: list[str] | None,
-    jobs: int | None, threads: int, cluster: bool = False, as_json: bool = False,
-) -> None:  # fmt: skip
+    until: Stage,
+    recipe: str,
+    data: Path,
+    out: Path | None,
+    overrides: list[str] | None,
+    jobs: int | None,
+    threads: int,
+    cluster: bool = False,
+    as_json: bool = False,
+) -> None:
     with answering(as_json):
         use_threads(threads)
         from realm.recipe import load_recipe
-        from realm.run import run
+        from realm.runs.run import run
 
         resolved = load_recipe(recipe, overrides or [])
         folder = out or default_out(resolved)
         with Bars() as bars:
             rows = run(
-                resolved, data, folder, until=until, jobs=side_by_side(jobs, threads),
-                cluster=cluster, progress=bars.progress,
-            )  # fmt: skip
+                resolved,
+                data,
+                folder,
+                until=until,
+                jobs=side_by_side(jobs, threads),
+                cluster=cluster,
+                progress=bars.progress,
+            )
     _results(as_json, rows, folder)
 
 
@@ -175,7 +187,7 @@ def _results(as_json: bool, rows: list[ResultRow], folder: Path) -> None:
     """Tables and files of a run; without rows, where it lies."""
     from dataclasses import asdict
 
-    from realm.evaluation.tables import accuracy_table, cost_table
+    from realm.report.tables import accuracy_table, cost_table
 
     values: dict[str, Any] = {"run_folder": folder}
     if not rows:

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.data.recording import TimeSeries
+from realm.recordings.recording import TimeSeries
 
 Target = Literal["as_stored", "velocity", "speed"]
 MAX_STEP_PERIODS = 2.0

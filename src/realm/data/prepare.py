@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from realm.data.config import DataConfig
-from realm.data.formats import identify
 from realm.data.prepared_file import write_prepared
-from realm.data.recording import Recording
 from realm.data.sessions import FORMAT, description, open_prepared
 from realm.files import make_folder, sha256_file, sha256_json
+from realm.recordings.formats import identify
+from realm.recordings.recording import Recording
 from realm.signal import SignalConfig
 from realm.workers import Workers, cores
 

@@ -25,10 +25,10 @@ from torch_brain.data import (
 
 from realm.data.behavior import Aligned, align
 from realm.data.config import DataConfig
-from realm.data.recording import Recording
 from realm.data.sessions import FORMAT
 from realm.data.splits import check_length, split_bins, split_intervals
 from realm.files import atomic_path
+from realm.recordings.recording import Recording
 from realm.signal import NormalizationFit, SignalChain, SignalConfig
 
 BLOCK_VALUES = 1 << 20  # samples x channels read at once

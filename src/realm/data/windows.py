@@ -83,8 +83,11 @@ class WindowSource:
                 f"{batch_size}; raise them"
             )
         self.split, self.window_bins, self.batch_size, self.seed = (
-            split, window_bins, batch_size, seed,
-        )  # fmt: skip
+            split,
+            window_bins,
+            batch_size,
+            seed,
+        )
         self.label_s = dict(label_s or {})
         self._spans = {name: _span(s, split, window_bins) for name, s in self.sessions.items()}
         self._labels = _labels(self.sessions, split, self.label_s)

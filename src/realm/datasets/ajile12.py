@@ -29,12 +29,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from realm.data import hdf
-from realm.data.nwb_session import Samples, SessionContent, by_slices
-from realm.data.recording import Recording, TimeSeries
-from realm.data.timeline import read_timeline
 from realm.datasets.dataset import Ask, Dataset, RawSession, RemoteFile
 from realm.datasets.settings import RecipeSettings
+from realm.recordings import hdf
+from realm.recordings.grid import read_timeline
+from realm.recordings.nwb.write import Samples, SessionContent, by_slices
+from realm.recordings.recording import Recording, TimeSeries
 
 API = "https://api.dandiarchive.org/api"
 VERSION = "dandisets/000055/versions/0.220127.0436"
@@ -61,9 +61,12 @@ def _remote_file(ask: Ask, asset: dict[str, Any]) -> RemoteFile:
     sha256 = said.get("digest", {}).get("dandi:sha2-256")
     name = str(asset["path"])
     return RemoteFile(
-        name, f"{API}/assets/{asset['asset_id']}/download/", (_session(name),), asset.get("size"),
+        name,
+        f"{API}/assets/{asset['asset_id']}/download/",
+        (_session(name),),
+        asset.get("size"),
         None if sha256 is None else f"sha256:{sha256}",
-    )  # fmt: skip
+    )
 
 
 def _session(name: str) -> str:
@@ -84,10 +87,13 @@ def open_session(path: Path) -> Iterator[SessionContent]:
     """A day of a person: ECoG as it is stored, pose in pixels."""
     with Recording.open(path, ECOG) as recording, hdf.open_hdf5(path) as file:
         yield SessionContent(
-            _session(path.name), recording.subject, "Homo sapiens",
-            "natural behavior in hospital; ECoG", _samples(path, file, recording),
+            _session(path.name),
+            recording.subject,
+            "Homo sapiens",
+            "natural behavior in hospital; ECoG",
+            _samples(path, file, recording),
             _behavior(path, file),
-        )  # fmt: skip
+        )
 
 
 def _samples(path: Path, file: h5py.File, recording: Recording) -> Samples:
@@ -105,10 +111,16 @@ def _samples(path: Path, file: h5py.File, recording: Recording) -> Samples:
     )
     regions = tuple("" if region == "unknown" else region for region in recording.regions)
     return Samples(
-        recording.channel_names, regions, tuple(bad.tolist()), recording.n_samples, data.dtype,
-        hdf.finite_attribute(path, data, "conversion", 1.0), by_slices(data),
-        rate_hz=recording.sampling_rate_hz, start_s=recording.start_s,
-    )  # fmt: skip
+        recording.channel_names,
+        regions,
+        tuple(bad.tolist()),
+        recording.n_samples,
+        data.dtype,
+        hdf.finite_attribute(path, data, "conversion", 1.0),
+        by_slices(data),
+        rate_hz=recording.sampling_rate_hz,
+        start_s=recording.start_s,
+    )
 
 
 def _behavior(path: Path, file: h5py.File) -> dict[str, TimeSeries]:

@@ -30,9 +30,6 @@ from pathlib import Path
 
 import numpy as np
 
-from realm.data.formats.named_arrays import Container, open_container
-from realm.data.nwb_session import SessionContent
-from realm.data.recording import TimeSeries
 from realm.datasets.dataset import Ask, Dataset, RawSession, RemoteFile
 from realm.datasets.ecog import (
     FINGERS,
@@ -45,6 +42,9 @@ from realm.datasets.ecog import (
     uniform_samples,
 )
 from realm.datasets.settings import RecipeSettings
+from realm.recordings.formats.named_arrays import Container, open_container
+from realm.recordings.nwb.write import SessionContent
+from realm.recordings.recording import TimeSeries
 
 RATE_HZ = 1000.0
 GLOVE_HZ = 25.0
@@ -80,9 +80,13 @@ def open_session(path: Path, glove: Path, part: str) -> Iterator[SessionContent]
         subject = path.stem.split("_")[0]
         samples = uniform_samples(ecog, f"{part}_data", RATE_HZ, MILLER_VOLTS)
         yield SessionContent(
-            f"{subject}_{part}", subject, "Homo sapiens", "finger flexion; ECoG", samples,
+            f"{subject}_{part}",
+            subject,
+            "Homo sapiens",
+            "finger flexion; ECoG",
+            samples,
             {"fingers": _fingers(labels, f"{part}_dg", samples.n_samples)},
-        )  # fmt: skip
+        )
     finally:
         ecog.close()
         labels.close()

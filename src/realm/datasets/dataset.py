@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from realm.data.nwb_session import SessionContent
 from realm.datasets.settings import RecipeSettings
+from realm.recordings.nwb.write import SessionContent
 
 Ask = Callable[[str], Any]  # an address of an archive's interface to its JSON answer
 
@@ -85,12 +85,19 @@ class Dataset:
     def as_json(self) -> dict[str, Any]:
         """What `realm dataset list --json` says of it."""
         return {
-            "name": self.name, "title": self.title, "signal": self.signal,
-            "behavior": self.behavior, "licence": self.licence, "terms": self.terms,
-            "citation": list(self.citation), "homepage": self.homepage, "bytes": self.size,
-            "fetched": self.remote is not None, "by_hand": self.by_hand,
+            "name": self.name,
+            "title": self.title,
+            "signal": self.signal,
+            "behavior": self.behavior,
+            "licence": self.licence,
+            "terms": self.terms,
+            "citation": list(self.citation),
+            "homepage": self.homepage,
+            "bytes": self.size,
+            "fetched": self.remote is not None,
+            "by_hand": self.by_hand,
             "caveats": list(self.caveats),
-        }  # fmt: skip
+        }
 
 
 def matching(names: Sequence[str], only: Sequence[str], dataset: str) -> list[str]:

@@ -116,9 +116,10 @@ def check_room(path: Path, wanted: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < wanted:
         raise OSError(
-            28, f"expected {wanted} bytes of free space for {path.name}, found {free}; free some, "
-            "or choose another folder. What has arrived is kept"
-        )  # fmt: skip
+            28,
+            f"expected {wanted} bytes of free space for {path.name}, found {free}; free some, "
+            "or choose another folder. What has arrived is kept",
+        )
 
 
 def _open(url: str, have: int = 0, version: str = "") -> Reply:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.data.formats.named_arrays import Container
-from realm.data.nwb_session import Samples
 from realm.datasets.dataset import RemoteFile
+from realm.recordings.formats.named_arrays import Container
+from realm.recordings.nwb.write import Samples
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 MILLER_VOLTS = 0.0298e-6  # one unit of the amplifier, as the library states for its finger data
@@ -56,9 +56,15 @@ def uniform_samples(
         return stored.read(slice(first, stop), slice(None))
 
     return Samples(
-        tuple(f"ch{i + 1}" for i in range(n_channels)), regions or ("",) * n_channels,
-        (False,) * n_channels, n_samples, stored.dtype, volts_per_count, read, rate_hz=rate_hz,
-    )  # fmt: skip
+        tuple(f"ch{i + 1}" for i in range(n_channels)),
+        regions or ("",) * n_channels,
+        (False,) * n_channels,
+        n_samples,
+        stored.dtype,
+        volts_per_count,
+        read,
+        rate_hz=rate_hz,
+    )
 
 
 def flexion(container: Container, name: str, n_samples: int, advice: str) -> NDArray[np.float64]:

@@ -124,9 +124,12 @@ def _fetch_one(
 
     with _explained(file, stated):
         pooch.retrieve(
-            mirrored(file.url, mirror), stated, fname=path.name, path=path.parent,
+            mirrored(file.url, mirror),
+            stated,
+            fname=path.name,
+            path=path.parent,
             downloader=download,
-        )  # fmt: skip
+        )
     size = path.stat().st_size
     checksum = stated or f"sha256:{sha256_file(path)}"
     if file.checksum is None and file.name not in recorded:
@@ -184,7 +187,8 @@ def _explained(file: RemoteFile, stated: str | None) -> Iterator[None]:
     except OSError as error:
         if error.errno == 28:
             raise OSError(
-                28, f"{error.strerror}. Disk full while fetching {file.name}; what has arrived is "
-                "kept, free some space and run the command again"
-            ) from error  # fmt: skip
+                28,
+                f"{error.strerror}. Disk full while fetching {file.name}; what has arrived is "
+                "kept, free some space and run the command again",
+            ) from error
         raise

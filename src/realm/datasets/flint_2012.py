@@ -32,12 +32,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.data.nwb_session import Samples, SessionContent
-from realm.data.recording import TimeSeries
 from realm.datasets.dataset import Dataset, RawSession
 from realm.datasets.matlab import Struct, open_structs
 from realm.datasets.settings import RecipeSettings
 from realm.datasets.trials import held_samples, trial_times
+from realm.recordings.nwb.write import Samples, SessionContent
+from realm.recordings.recording import TimeSeries
 
 LFP_HZ = 2000.0
 LFP_PER_ROW = 20
@@ -65,12 +65,15 @@ def open_session(path: Path, index: int, name: str) -> Iterator[SessionContent]:
         samples = _samples(path, trials, times)
         n_neurons = max(len(trial.structs("Neuron")) for trial in trials)
         yield SessionContent(
-            name, "monkeyC", "Macaca mulatta",
+            name,
+            "monkeyC",
+            "Macaca mulatta",
             f"center-out reaching, {len(trials)} trials; LFP in arbitrary units, of "
             f"{len(samples.channel_names)} of {n_neurons} neurons: the others have none, not in "
             "every trial, or a copy",
-            samples, _behavior(trials, times),
-        )  # fmt: skip
+            samples,
+            _behavior(trials, times),
+        )
 
 
 def _check(path: Path, times: list[NDArray[np.float64]]) -> None:

@@ -35,13 +35,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.data.formats.identity import safe
-from realm.data.nwb_session import Samples, SessionContent
-from realm.data.recording import TimeSeries
 from realm.datasets.dataset import Dataset, RawSession
 from realm.datasets.matlab import Struct, open_structs
 from realm.datasets.settings import RecipeSettings
 from realm.datasets.trials import held_samples, in_a_row, trial_times
+from realm.recordings.formats.identity import safe
+from realm.recordings.nwb.write import Samples, SessionContent
+from realm.recordings.recording import TimeSeries
 
 PAUSE_S = 1.0  # put between trials, so that no filter joins them
 LFP = "_lfp"
@@ -75,10 +75,13 @@ def open_session(path: Path) -> Iterator[SessionContent]:
             if all(name in trial for trial in trials)
         }
         yield SessionContent(
-            safe(path.stem), safe(path.stem.split("_")[0]), "Macaca mulatta",
+            safe(path.stem),
+            safe(path.stem.split("_")[0]),
+            "Macaca mulatta",
             "reaching; power of LFP in bands, in arbitrary units, not volts",
-            _samples(path, trials, counts, stamps), behavior,
-        )  # fmt: skip
+            _samples(path, trials, counts, stamps),
+            behavior,
+        )
 
 
 def _bin_s(path: Path, trials: list[Struct]) -> float:
@@ -133,7 +136,9 @@ GALLEGO_CHOWDHURY = Dataset(
     homepage="https://doi.org/10.5061/dryad.xd2547dkt",
     find=find,
     recipe=RecipeSettings(
-        behavior="behavior/vel", slow_hz=(0.0, 20.0), bands_hz={},
+        behavior="behavior/vel",
+        slow_hz=(0.0, 20.0),
+        bands_hz={},
         signal=("flat_ms = 0.0  # power may rest", "limit_scale = 1000.0  # and is not symmetric"),
     ),
     caveats=(
@@ -144,4 +149,4 @@ GALLEGO_CHOWDHURY = Dataset(
     ),
     size=9_571_571_204,
     by_hand="Download it from its page in a browser and unpack it into one folder.",
-)  # fmt: skip
+)

@@ -42,13 +42,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.data import hdf
-from realm.data.formats.named_arrays import Container, open_container
-from realm.data.nwb_session import UNKNOWN_START, Samples, SessionContent, by_slices
-from realm.data.recording import TimeSeries
-from realm.data.timeline import from_timestamps
 from realm.datasets.dataset import Ask, Dataset, RawSession, RemoteFile
 from realm.datasets.settings import RecipeSettings
+from realm.recordings import hdf
+from realm.recordings.formats.named_arrays import Container, open_container
+from realm.recordings.grid import from_timestamps
+from realm.recordings.nwb.write import UNKNOWN_START, Samples, SessionContent, by_slices
+from realm.recordings.recording import TimeSeries
 
 BROADBAND = "acquisition/timeseries/broadband"
 BEHAVIOR_RECORD = 583331
@@ -122,10 +122,14 @@ def open_session(path: Path) -> Iterator[SessionContent]:
     try:
         with hdf.open_hdf5(path) as file:
             yield SessionContent(
-                path.stem, path.stem.split("_")[0], "Macaca mulatta",
-                "self-paced reaching; broadband as recorded", _samples(path, file, container),
-                _behavior(container), start=_date(path.stem),
-            )  # fmt: skip
+                path.stem,
+                path.stem.split("_")[0],
+                "Macaca mulatta",
+                "self-paced reaching; broadband as recorded",
+                _samples(path, file, container),
+                _behavior(container),
+                start=_date(path.stem),
+            )
     finally:
         container.close()
 
@@ -147,11 +151,17 @@ def _samples(path: Path, file: h5py.File, container: Container) -> Samples:
     paused = len(timeline.runs) > 1
 
     return Samples(
-        names, tuple(name.split()[0] for name in names), (False,) * len(names), len(data),
-        data.dtype, hdf.finite_attribute(path, data, "conversion", float("nan")), by_slices(data),
-        rate_hz=None if paused else timeline.rate_hz, start_s=timeline.start_s,
+        names,
+        tuple(name.split()[0] for name in names),
+        (False,) * len(names),
+        len(data),
+        data.dtype,
+        hdf.finite_attribute(path, data, "conversion", float("nan")),
+        by_slices(data),
+        rate_hz=None if paused else timeline.rate_hz,
+        start_s=timeline.start_s,
         timestamps_s=stamps[...].reshape(-1).astype(np.float64) if paused else None,
-    )  # fmt: skip
+    )
 
 
 class _Flat:

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import h5py
 
 from realm import __version__
-from realm.data.nwb_session import write_nwb
 from realm.datasets.dataset import Dataset, RawSession, matching
 from realm.datasets.download import Say
 from realm.datasets.settings import dataset_recipe
 from realm.files import make_folder, sha256_file, write_text
+from realm.recordings.nwb.write import write_nwb
 
 FORMAT = 1  # of the sessions; a higher one makes them anew
 
@@ -118,10 +118,14 @@ def _say_unused(data: Path, sessions: Iterable[RawSession], say: Say) -> None:
 
 def _provenance(dataset: Dataset, session: RawSession) -> dict[str, Any]:
     return {
-        "dataset": dataset.name, "homepage": dataset.homepage, "licence": dataset.licence,
-        "session": session.session_id, "format": FORMAT, "realm": __version__,
+        "dataset": dataset.name,
+        "homepage": dataset.homepage,
+        "licence": dataset.licence,
+        "session": session.session_id,
+        "format": FORMAT,
+        "realm": __version__,
         "sha256": {file.name: sha256_file(file) for file in session.files},
-    }  # fmt: skip
+    }
 
 
 def _same(found: dict[str, Any] | None, wanted: dict[str, Any]) -> bool:

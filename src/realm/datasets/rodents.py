@@ -35,13 +35,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.data.formats.identity import safe
-from realm.data.formats.named_arrays import open_container
-from realm.data.formats.recognize import is_axona
-from realm.data.nwb_session import Samples, SessionContent, by_slices
-from realm.data.recording import Recording, TimeSeries
 from realm.datasets.dataset import Dataset, RawSession
 from realm.datasets.settings import RecipeSettings
+from realm.recordings.formats.identity import safe
+from realm.recordings.formats.named_arrays import open_container
+from realm.recordings.formats.recognize import is_axona
+from realm.recordings.nwb.write import Samples, SessionContent, by_slices
+from realm.recordings.recording import Recording, TimeSeries
 
 EEG_HZ = 250.0
 EEG_FILE = re.compile(r"(.+)_(EEG|EG\d)", re.IGNORECASE)
@@ -89,13 +89,23 @@ def open_mat(name: str, eeg: list[Path], position: Path) -> Iterator[SessionCont
     n = len(eeg)
     names = tuple(path.stem.rpartition("_")[2].lower() for path in eeg)
     samples = Samples(
-        names, (REGION,) * n, (False,) * n, len(counts), counts.dtype, ARBITRARY_VOLTS,
-        by_slices(counts), rate_hz=EEG_HZ,
-    )  # fmt: skip
+        names,
+        (REGION,) * n,
+        (False,) * n,
+        len(counts),
+        counts.dtype,
+        ARBITRARY_VOLTS,
+        by_slices(counts),
+        rate_hz=EEG_HZ,
+    )
     yield SessionContent(
-        name, name.split("-")[0], SPECIES, "foraging or running; EEG in counts, gain unknown",
-        samples, {"position": _position(position)},
-    )  # fmt: skip
+        name,
+        name.split("-")[0],
+        SPECIES,
+        "foraging or running; EEG in counts, gain unknown",
+        samples,
+        {"position": _position(position)},
+    )
 
 
 def _eeg(path: Path) -> NDArray[Any]:
@@ -138,14 +148,24 @@ def open_trial(path: Path) -> Iterator[SessionContent]:
             return signal.read(first, stop).astype(np.float32)
 
         samples = Samples(
-            recording.channel_names, (REGION,) * recording.n_channels, recording.bad_channels,
-            recording.n_samples, np.dtype(np.float32), 1.0, read,
-            rate_hz=recording.sampling_rate_hz, start_s=recording.start_s,
-        )  # fmt: skip
+            recording.channel_names,
+            (REGION,) * recording.n_channels,
+            recording.bad_channels,
+            recording.n_samples,
+            np.dtype(np.float32),
+            1.0,
+            read,
+            rate_hz=recording.sampling_rate_hz,
+            start_s=recording.start_s,
+        )
         yield SessionContent(
-            safe(path.stem), safe(path.stem.split("-")[0]), SPECIES, "foraging or running; EEG",
-            samples, {name: recording.behavior(name) for name in recording.behavior_paths()},
-        )  # fmt: skip
+            safe(path.stem),
+            safe(path.stem.split("-")[0]),
+            SPECIES,
+            "foraging or running; EEG",
+            samples,
+            {name: recording.behavior(name) for name in recording.behavior_paths()},
+        )
 
 
 RODENTS = Dataset(
@@ -155,7 +175,7 @@ RODENTS = Dataset(
     behavior="position in cm (m from Axona files), 50 Hz",
     licence="free use, as the readme says",
     terms=(
-        'The authors\' readme: "You can use the data for whatever you want but we take no '
+        "The authors' readme: \"You can use the data for whatever you want but we take no "
         'responsibility for what is published!" Name the web page you had it from.'
     ),
     citation=(
@@ -165,9 +185,18 @@ RODENTS = Dataset(
     homepage="https://www.ntnu.edu/kavli/research/grid-cell-data",
     find=find,
     recipe=RecipeSettings(
-        behavior="behavior/position", target="speed", smoothing_s=0.4, bin_ms=20.0, window_s=2.0,
-        bands_hz={"delta": (1.0, 4.0), "theta": (6.0, 11.0), "beta": (12.0, 30.0),
-                  "low_gamma": (30.0, 60.0), "high_gamma": (65.0, 110.0)},
+        behavior="behavior/position",
+        target="speed",
+        smoothing_s=0.4,
+        bin_ms=20.0,
+        window_s=2.0,
+        bands_hz={
+            "delta": (1.0, 4.0),
+            "theta": (6.0, 11.0),
+            "beta": (12.0, 30.0),
+            "low_gamma": (30.0, 60.0),
+            "high_gamma": (65.0, 110.0),
+        },
         signal=("smoothing_ms = 100.0",),
     ),
     caveats=(
@@ -178,4 +207,4 @@ RODENTS = Dataset(
         "Open its page, download the archives of Hafting 2008 or Sargolini 2006 and unpack them "
         "into one folder."
     ),
-)  # fmt: skip
+)

@@ -35,9 +35,15 @@ class RecipeSettings:
 def dataset_recipe(name: str, settings: RecipeSettings, remarks: tuple[str, ...]) -> str:
     """The recipe as TOML, checked on the way; `remarks` stand at its top."""
     suggestion = Suggestion(
-        settings.behavior, settings.target, settings.smoothing_s, settings.bin_ms,
-        settings.window_s, settings.slow_hz, dict(settings.bands_hz), None,
-    )  # fmt: skip
+        settings.behavior,
+        settings.target,
+        settings.smoothing_s,
+        settings.bin_ms,
+        settings.window_s,
+        settings.slow_hz,
+        dict(settings.bands_hz),
+        None,
+    )
     _, _, text = recipe_text(suggestion, name, None).partition("\n")
     for line in settings.signal:
         text = text.replace("[signal]\n", f"[signal]\n{line}\n", 1)

@@ -28,9 +28,6 @@ from pathlib import Path
 
 import numpy as np
 
-from realm.data.formats.named_arrays import open_container
-from realm.data.nwb_session import SessionContent
-from realm.data.recording import TimeSeries
 from realm.datasets.dataset import Ask, Dataset, RawSession, RemoteFile
 from realm.datasets.ecog import (
     FINGERS,
@@ -43,14 +40,22 @@ from realm.datasets.ecog import (
     uniform_samples,
 )
 from realm.datasets.settings import RecipeSettings
+from realm.recordings.formats.named_arrays import open_container
+from realm.recordings.nwb.write import SessionContent
+from realm.recordings.recording import TimeSeries
 
 RATE_HZ = 1000.0
 ARCHIVE = "fingerflex.zip"
 SIZE = 580_579_128
 REGIONS = {
-    1: "dorsal M1", 3: "dorsal S1", 4: "ventral sensorimotor", 6: "frontal", 7: "parietal",
-    8: "temporal", 9: "occipital",
-}  # fmt: skip
+    1: "dorsal M1",
+    3: "dorsal S1",
+    4: "ventral sensorimotor",
+    6: "frontal",
+    7: "parietal",
+    8: "temporal",
+    9: "occipital",
+}
 
 
 def remote(ask: Ask) -> list[RemoteFile]:
@@ -78,9 +83,13 @@ def open_session(path: Path) -> Iterator[SessionContent]:
         bent = flexion(container, "flex", samples.n_samples, "fetch the file again")
         times = np.arange(samples.n_samples) / RATE_HZ
         yield SessionContent(
-            path.stem, path.stem.split("_")[0], "Homo sapiens", "finger flexion; ECoG", samples,
+            path.stem,
+            path.stem.split("_")[0],
+            "Homo sapiens",
+            "finger flexion; ECoG",
+            samples,
             {"fingers": TimeSeries(times, bent, "arbitrary", FINGERS)},
-        )  # fmt: skip
+        )
     finally:
         container.close()
 

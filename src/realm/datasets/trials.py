@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.data.nwb_session import Samples, by_slices
+from realm.recordings.nwb.write import Samples, by_slices
 
 Floats = NDArray[np.float64]
 
@@ -40,6 +40,13 @@ def held_samples(
     """Samples that are in memory, (samples, channels), as they are stored: volts or unknown."""
 
     return Samples(
-        tuple(names), tuple(regions), (False,) * len(names), len(values), values.dtype, 1.0,
-        by_slices(values), timestamps_s=timestamps_s, filtering=tuple(filtering),
-    )  # fmt: skip
+        tuple(names),
+        tuple(regions),
+        (False,) * len(names),
+        len(values),
+        values.dtype,
+        1.0,
+        by_slices(values),
+        timestamps_s=timestamps_s,
+        filtering=tuple(filtering),
+    )

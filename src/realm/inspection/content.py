@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from realm.data.fault import RecordingFaultError
-from realm.data.recording import Recording, TimeSeries
+from realm.recordings.fault import RecordingFaultError
+from realm.recordings.recording import Recording, TimeSeries
 
 POSITION_UNITS = ("m", "cm", "mm", "meters", "metres", "meter", "px", "pixels", "deg", "degrees")
 COUNT_UNITS = ("count", "counts", "spikes")
@@ -65,9 +65,14 @@ def behavior_of(recording: Recording, path: str) -> tuple[BehaviorContent, TimeS
     steps = np.diff(series.timestamps_s)
     rate = 1 / float(np.median(steps)) if len(steps) else 0.0
     content = BehaviorContent(
-        path, series.unit, series.names, rate, float(times[0]), float(times[-1]),
+        path,
+        series.unit,
+        series.names,
+        rate,
+        float(times[0]),
+        float(times[-1]),
         float(known.mean()),
-    )  # fmt: skip
+    )
     return content, series
 
 

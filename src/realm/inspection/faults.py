@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from realm.data.fault import FaultName
-from realm.data.recording import Recording
 from realm.data.splits import GAP_S, TENTHS
 from realm.inspection.content import BehaviorContent, Gap
 from realm.inspection.lines import find_lines, true_ratio
 from realm.inspection.statistics import Statistics
+from realm.recordings.fault import FaultName
+from realm.recordings.recording import Recording
 
 SHORTEST_WINDOW_S = 1.0
 LARGEST_V = 0.01  # robust standard deviation: intracranial potentials stay far below
@@ -203,8 +203,15 @@ def _no_overlap(evidence: Evidence) -> list[Fault]:
 
 
 CHECKS: tuple[Callable[[Evidence], list[Fault]], ...] = (
-    _too_short, _missing, _flat, _unit, _gap, _wrong_rate, _behavior, _no_overlap
-)  # fmt: skip
+    _too_short,
+    _missing,
+    _flat,
+    _unit,
+    _gap,
+    _wrong_rate,
+    _behavior,
+    _no_overlap,
+)
 
 
 def _fault(name: FaultName, text: str) -> Fault:

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from realm.data.fault import RecordingFaultError
-from realm.data.formats import format_of
-from realm.data.recording import Recording, TimeSeries
 from realm.inspection.content import BehaviorContent, Gap, behavior_of, gaps_of, likely_target
 from realm.inspection.faults import Evidence, Fault, find_faults, transposed
 from realm.inspection.lines import Line, find_lines
 from realm.inspection.notes import find_notes
 from realm.inspection.statistics import Statistics, statistics_of
 from realm.inspection.suggestion import Suggestion, suggest
+from realm.recordings.fault import RecordingFaultError
+from realm.recordings.formats import format_of
+from realm.recordings.recording import Recording, TimeSeries
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,7 @@ def inspect_recording(
         recording = Recording.open(path, lfp)
     except RecordingFaultError as error:
         fault = Fault(error.fault, str(error), usable=False)
-        return Inspection(
-            str(path), named, None, None, None, None, (), (), None, (fault,), ()
-        )  # fmt: skip
+        return Inspection(str(path), named, None, None, None, None, (), (), None, (fault,), ())
     with recording:
         return _inspect(recording, named, behavior)
 
@@ -118,9 +116,15 @@ def _inspect(recording: Recording, named: str, behavior: str | None) -> Inspecti
         except ValueError as error:
             notes.append(f"no recipe can be suggested: {error}")
     return Inspection(
-        *about, _neural(recording), _samples(statistics), tuple(gaps), tuple(behaviors),
-        suggestion, tuple(faults), tuple(notes),
-    )  # fmt: skip
+        *about,
+        _neural(recording),
+        _samples(statistics),
+        tuple(gaps),
+        tuple(behaviors),
+        suggestion,
+        tuple(faults),
+        tuple(notes),
+    )
 
 
 def _behaviors(
@@ -142,11 +146,14 @@ def _behaviors(
 
 def _neural(recording: Recording) -> Neural:
     return Neural(
-        recording.lfp_path, recording.n_channels,
+        recording.lfp_path,
+        recording.n_channels,
         tuple(dict.fromkeys(region for region in recording.regions if region)),
-        recording.sampling_rate_hz, recording.start_s,
-        recording.n_samples / recording.sampling_rate_hz, recording.sample_bits,
-    )  # fmt: skip
+        recording.sampling_rate_hz,
+        recording.start_s,
+        recording.n_samples / recording.sampling_rate_hz,
+        recording.sample_bits,
+    )
 
 
 def _samples(statistics: Statistics) -> Samples:

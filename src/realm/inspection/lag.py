@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.data.behavior import Target, align
-from realm.data.recording import Recording, TimeSeries
+from realm.recordings.recording import Recording, TimeSeries
 from realm.signal import SignalChain, SignalConfig
 
 LONGEST_S = 300.0  # of the recording that is looked at
@@ -40,9 +40,12 @@ class Lag(NamedTuple):
 
 
 def find_lag(
-    recording: Recording, series: TimeSeries, target: Target, smoothing_s: float,
+    recording: Recording,
+    series: TimeSeries,
+    target: Target,
+    smoothing_s: float,
     signal: SignalConfig,
-) -> Lag | None:  # fmt: skip
+) -> Lag | None:
     """Correlate the features of `signal` with the target; None where too little is known.
 
     Raises:
@@ -70,9 +73,11 @@ def find_lag(
     clear = curve[best] > 1.5 * chance and 0 < best < len(lags) - 1
     of_band = squared.max(axis=(0, 2)).reshape(-1, len(names)).max(axis=0)
     return Lag(
-        float(lags[best] * signal.bin_ms) if clear else None, float(curve[best]), chance,
+        float(lags[best] * signal.bin_ms) if clear else None,
+        float(curve[best]),
+        chance,
         dict(zip(names, of_band.tolist(), strict=True)),
-    )  # fmt: skip
+    )
 
 
 def _features(

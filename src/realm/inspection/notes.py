@@ -16,9 +16,14 @@ SPAN_TOLERANCE = 0.1
 def find_notes(evidence: Evidence) -> list[str]:
     """One sentence for each thing worth knowing."""
     return [
-        *_partly_read(evidence), *_quiet(evidence), *_stuck(evidence), *_flagged(evidence),
-        *_line(evidence), *_behavior(evidence), *_units(evidence),
-    ]  # fmt: skip
+        *_partly_read(evidence),
+        *_quiet(evidence),
+        *_stuck(evidence),
+        *_flagged(evidence),
+        *_line(evidence),
+        *_behavior(evidence),
+        *_units(evidence),
+    ]
 
 
 def _partly_read(evidence: Evidence) -> list[str]:

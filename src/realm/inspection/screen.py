@@ -30,13 +30,18 @@ def _what(found: Inspection) -> list[str]:
     lines[0] = _cut(f"{lines[0]}, session {found.session_id}, subject {found.subject}")
     where = f"; {', '.join(neural.regions)}" if neural.regions else ""
     lines.append(
-        _row("samples", f"{neural.channels} channel{'s' * (neural.channels != 1)} of "
-        f"{neural.bits} bits{where}")
-    )  # fmt: skip
+        _row(
+            "samples",
+            f"{neural.channels} channel{'s' * (neural.channels != 1)} of {neural.bits} bits{where}",
+        )
+    )
     lines.append(
-        _row("time", f"{neural.duration_s:.1f} s at {neural.sampling_rate_hz:g} Hz from "
-        f"{neural.start_s:.3f} s, {len(found.gaps) or 'no'} gap{'s' * (len(found.gaps) != 1)}")
-    )  # fmt: skip
+        _row(
+            "time",
+            f"{neural.duration_s:.1f} s at {neural.sampling_rate_hz:g} Hz from "
+            f"{neural.start_s:.3f} s, {len(found.gaps) or 'no'} gap{'s' * (len(found.gaps) != 1)}",
+        )
+    )
     if found.samples is not None:
         low, typical, high = (value * 1e6 for value in found.samples.scale_v)
         line = "no line noise"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import welch
 
-from realm.data.recording import Recording
+from realm.recordings.recording import Recording
 
 BUDGET_VALUES = 1 << 27  # samples x channels that are looked at
 BLOCK_VALUES = 1 << 21
@@ -68,10 +68,16 @@ def statistics_of(recording: Recording) -> Statistics:
     stored = int(recording.signal.timeline.runs[:, 2].sum())
     frequencies, power = _spectrum(recording)
     return Statistics(
-        seen / max(1, stored), missing / max(1, seen), first_missing, _median(np.array(scales)),
-        constant / max(1, seen), (stuck + (stuck > 0)) / rate, recording.start_s + stuck_at / rate,
-        frequencies, power,
-    )  # fmt: skip
+        seen / max(1, stored),
+        missing / max(1, seen),
+        first_missing,
+        _median(np.array(scales)),
+        constant / max(1, seen),
+        (stuck + (stuck > 0)) / rate,
+        recording.start_s + stuck_at / rate,
+        frequencies,
+        power,
+    )
 
 
 def _blocks(recording: Recording) -> list[tuple[int, int]]:

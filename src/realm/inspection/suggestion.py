@@ -7,18 +7,21 @@ import tomllib
 from typing import NamedTuple
 
 from realm.data.behavior import Target
-from realm.data.recording import Recording, TimeSeries
 from realm.data.splits import GAP_S, TENTHS
 from realm.inspection.content import POSITION_UNITS, BehaviorContent
 from realm.inspection.lag import Lag, find_lag
 from realm.recipe import Recipe, parse_recipe
+from realm.recordings.recording import Recording, TimeSeries
 from realm.signal import SignalConfig
 from realm.signal.config import NARROWEST_HZ, SLOW_HZ, USABLE_SHARE
 
 CANDIDATES_HZ = {
-    "delta": (1.0, 4.0), "theta": (6.0, 11.0), "beta": (12.0, 30.0), "low_gamma": (30.0, 60.0),
+    "delta": (1.0, 4.0),
+    "theta": (6.0, 11.0),
+    "beta": (12.0, 30.0),
+    "low_gamma": (30.0, 60.0),
     "high_gamma": (70.0, 170.0),
-}  # fmt: skip
+}
 SLOW_RHYTHMS = ("delta", "theta")  # taken where they tell half as much as the best band
 LOW_RATE_HZ = 400.0
 LONGEST_WINDOW_S = 3.0
@@ -89,11 +92,18 @@ def recipe_text(suggestion: Suggestion, name: str, lfp: str | None) -> str:
         f"{n} = [{low:g}, {high:g}]" for n, (low, high) in suggestion.bands_hz.items()
     )
     text = _TEMPLATE.format(
-        name=name, bin_ms=suggestion.bin_ms, low=suggestion.slow_hz[0], high=suggestion.slow_hz[1],
-        bands=bands, behavior=_quoted(suggestion.behavior), target=suggestion.target,
-        smoothing_s=suggestion.smoothing_s, window_s=suggestion.window_s, lag=lookahead,
+        name=name,
+        bin_ms=suggestion.bin_ms,
+        low=suggestion.slow_hz[0],
+        high=suggestion.slow_hz[1],
+        bands=bands,
+        behavior=_quoted(suggestion.behavior),
+        target=suggestion.target,
+        smoothing_s=suggestion.smoothing_s,
+        window_s=suggestion.window_s,
+        lag=lookahead,
         lfp="" if lfp is None else f"\nlfp = {_quoted(lfp)}",
-    )  # fmt: skip
+    )
     return text.replace("\n\n\n", "\n\n")
 
 

@@ -76,7 +76,9 @@ class BinClock:
         first = self.next_output(state)
         ended = Ended(
             first + np.arange(len(done), dtype=np.int64),
-            all_ends[done], waited[done], truths[done],
-        )  # fmt: skip
+            all_ends[done],
+            waited[done],
+            truths[done],
+        )
         left = len(all_ends) - self._lookahead
         return ended, BinsState(state.base, heard, all_ends[left:], truths[left:])

@@ -152,7 +152,13 @@ def _flag(value: bool) -> str:
 
 
 _FORMATS: dict[str, Callable[[Any], str]] = {
-    "bin": str, "time_s": "{:.6f}".format, "latency_ms": "{:.4f}".format,
-    "filled_share": "{:.4f}".format, "bad_channels": str, "clipped_channels": str,
-    "gap": _flag, "neutral": _flag, "held": _flag,
-}  # fmt: skip
+    "bin": str,
+    "time_s": "{:.6f}".format,
+    "latency_ms": "{:.4f}".format,
+    "filled_share": "{:.4f}".format,
+    "bad_channels": str,
+    "clipped_channels": str,
+    "gap": _flag,
+    "neutral": _flag,
+    "held": _flag,
+}

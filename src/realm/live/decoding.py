@@ -47,9 +47,14 @@ class Decoding:
     """
 
     def __init__(
-        self, decoder: StreamingDecoder, settings: LiveSettings, status: Status,
-        ending: threading.Event, waits: bool, say: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self,
+        decoder: StreamingDecoder,
+        settings: LiveSettings,
+        status: Status,
+        ending: threading.Event,
+        waits: bool,
+        say: Callable[[str], None],
+    ) -> None:
         self._decoder, self._settings, self._status = decoder, settings, status
         self._waits, self._say = waits, say
         limit = max(1, round(settings.queue_s * decoder.sampling_rate_hz))

@@ -21,8 +21,14 @@ from realm.live.sink import OutputInfo, Outputs
 
 BEFORE = ("bin", "time_s")
 AFTER = (
-    "latency_ms", "filled_share", "bad_channels", "clipped_channels", "gap", "neutral", "held",
-)  # fmt: skip
+    "latency_ms",
+    "filled_share",
+    "bad_channels",
+    "clipped_channels",
+    "gap",
+    "neutral",
+    "held",
+)
 TRUE = "true_"
 
 
@@ -48,8 +54,16 @@ def columns(info: OutputInfo, outputs: Outputs) -> dict[str, NDArray[Any]]:
     behavior = np.asarray(outputs.behavior, np.float64)
     truth = np.full_like(behavior, np.nan) if outputs.truth is None else outputs.truth
     values = [
-        outputs.bin, outputs.time_s, *behavior.T, outputs.latency_ms, outputs.filled_share,
-        outputs.bad_channels, outputs.clipped_channels, outputs.gap, outputs.neutral, outputs.held,
+        outputs.bin,
+        outputs.time_s,
+        *behavior.T,
+        outputs.latency_ms,
+        outputs.filled_share,
+        outputs.bad_channels,
+        outputs.clipped_channels,
+        outputs.gap,
+        outputs.neutral,
+        outputs.held,
         *np.asarray(truth, np.float64).T,
-    ]  # fmt: skip
+    ]
     return dict(zip(column_names(info), values, strict=True))

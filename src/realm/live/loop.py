@@ -99,9 +99,15 @@ class LiveLoop:
         rate_hz, dims = decoder.sampling_rate_hz, len(decoder.bundle.behavior_names)
         self._decoding = Decoding(decoder, settings, self.status, self._ending, waits, say)
         self._reader = Reader(
-            source, decoder.channel_names, rate_hz, dims, self._decoding, self.status,
-            settings.retry_s, unit,
-        )  # fmt: skip
+            source,
+            decoder.channel_names,
+            rate_hz,
+            dims,
+            self._decoding,
+            self.status,
+            settings.retry_s,
+            unit,
+        )
         self._decoding.refuse = self._reader.refuse
 
     def stop(self) -> None:
@@ -145,9 +151,14 @@ class LiveLoop:
     def _open_sinks(self, outlets: list[Outlet]) -> None:
         bundle, decoder = self._decoder.bundle, self._decoder
         info = OutputInfo(
-            bundle.session_id, bundle.behavior_names, bundle.behavior_unit, decoder.channel_names,
-            decoder.bin_ms, bundle.lookahead_bins * decoder.bin_ms, bundle.sha256,
-        )  # fmt: skip
+            bundle.session_id,
+            bundle.behavior_names,
+            bundle.behavior_unit,
+            decoder.channel_names,
+            decoder.bin_ms,
+            bundle.lookahead_bins * decoder.bin_ms,
+            bundle.sha256,
+        )
         limit = max(1, round(self.settings.sink_queue_s * 1000 / decoder.bin_ms))
         for name, sink in self._sinks.items():
             outlets.append(Outlet(name, sink, info, self.status, limit, self._stopping))
@@ -156,9 +167,13 @@ class LiveLoop:
         path, stream = self._state_path, self._decoding.stream
         save = None if path is None else lambda state: memory.save(path, state, self._decoder)
         return memory.Keeper(
-            lambda: stream.state, self.status.snapshot, save, self._status_path, self._report,
+            lambda: stream.state,
+            self.status.snapshot,
+            save,
+            self._status_path,
+            self._report,
             self._not_written,
-        )  # fmt: skip
+        )
 
     def _not_written(self, error: OSError) -> None:
         self.status.stream.state_errors += 1

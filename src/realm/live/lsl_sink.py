@@ -18,8 +18,13 @@ from realm.live.sink import Counters, OutputInfo, Outputs
 TYPE = "Behavior"
 BUFFER_S = 60  # that a slow consumer may be behind
 # Channels after those of behavior, with their units.
-FLAGS = {"bin": "count", "neutral": "bool", "held": "bool", "bad_channels": "count",
-         "latency_ms": "milliseconds"}  # fmt: skip
+FLAGS = {
+    "bin": "count",
+    "neutral": "bool",
+    "held": "bool",
+    "bad_channels": "count",
+    "latency_ms": "milliseconds",
+}
 
 
 class LSLSink:
@@ -40,9 +45,13 @@ class LSLSink:
         """Announce the stream; see `Sink`."""
         names = (*info.behavior_names, *FLAGS)
         described = pylsl.StreamInfo(
-            self.name, TYPE, len(names), 1000 / info.bin_ms, pylsl.cf_double64,
+            self.name,
+            TYPE,
+            len(names),
+            1000 / info.bin_ms,
+            pylsl.cf_double64,
             f"realm-{self.name}-{info.session_id}-{info.bundle_sha256[:12]}",
-        )  # fmt: skip
+        )
         units = [info.behavior_unit] * len(info.behavior_names) + list(FLAGS.values())
         channels = described.desc().append_child("channels")
         for name, unit in zip(names, units, strict=True):

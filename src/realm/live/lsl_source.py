@@ -34,9 +34,13 @@ OTHERS_S = 0.5  # how long to look for a second stream of the same name
 ONE_CLOCK_S = 0.01  # clocks that agree this well are one: no two machines started so close
 MOST_AT_ONCE = 1024  # samples of a block
 NUMBERS = {  # formats of LSL that can be read
-    "float32": np.float32, "double64": np.float64,
-    "int8": np.int8, "int16": np.int16, "int32": np.int32, "int64": np.int64,
-}  # fmt: skip
+    "float32": np.float32,
+    "double64": np.float64,
+    "int8": np.int8,
+    "int16": np.int16,
+    "int32": np.int32,
+    "int64": np.int64,
+}
 UNITS = {
     "V": ("v", "volt", "volts"),
     "mV": ("mv", "millivolt", "millivolts"),

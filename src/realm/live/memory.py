@@ -33,9 +33,13 @@ class LiveState(NamedTuple):
 def initial_state(decoder: StreamingDecoder, timeline: Timeline, bins: BinClock) -> LiveState:
     """Before the first sample: the last row is the neutral one."""
     return LiveState(
-        decoder.initial_state(), timeline.initial_state(), bins.initial_state(), 0,
-        np.array(decoder.bundle.neutral, dtype=np.float64), 0,
-    )  # fmt: skip
+        decoder.initial_state(),
+        timeline.initial_state(),
+        bins.initial_state(),
+        0,
+        np.array(decoder.bundle.neutral, dtype=np.float64),
+        0,
+    )
 
 
 def save(path: Path, state: LiveState, decoder: StreamingDecoder) -> None:

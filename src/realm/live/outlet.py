@@ -28,9 +28,14 @@ class Outlet:
     """
 
     def __init__(
-        self, name: str, sink: Sink, info: OutputInfo, status: Status, limit: int,
+        self,
+        name: str,
+        sink: Sink,
+        info: OutputInfo,
+        status: Status,
+        limit: int,
         hurry: threading.Event,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name, self._sink, self._status = name, sink, status
         self.counts = status.sinks[name] = SinkCounts()
         self._queue: BoundedQueue[Outputs | None] = BoundedQueue(limit, hurry)

@@ -76,9 +76,19 @@ def seen_before(time: float, mark: int, seen_s: Any, seen_marks: Any) -> bool:
 
 @_compiled()
 def accept(
-    row: int, source: int, time: float, mark: int, missing: int, trusted: bool,
-    p: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any, out: Any,
-) -> int:  # fmt: skip
+    row: int,
+    source: int,
+    time: float,
+    mark: int,
+    missing: int,
+    trusted: bool,
+    p: Any,
+    f: Any,
+    i: Any,
+    seen_s: Any,
+    seen_marks: Any,
+    out: Any,
+) -> int:
     """Give out a sample, `missing` samples after the one before; the next free row."""
     due = f[EXPECTED] + missing * p[PERIOD]
     out[row, SOURCE] = source
@@ -106,8 +116,17 @@ def accept(
 
 
 @_compiled()
-def start(row: int, source: int, time: float, skipped: float, p: Any, f: Any, i: Any,
-          seen_s: Any, out: Any) -> int:  # fmt: skip
+def start(
+    row: int,
+    source: int,
+    time: float,
+    skipped: float,
+    p: Any,
+    f: Any,
+    i: Any,
+    seen_s: Any,
+    out: Any,
+) -> int:
     """Give out a sample that begins the stream anew on a clock of its own."""
     out[row, SOURCE] = source
     out[row, MISSING] = 0.0
@@ -124,9 +143,20 @@ def start(row: int, source: int, time: float, skipped: float, p: Any, f: Any, i:
 
 @_compiled()
 def by_number(
-    row: int, source: int, time: float, mark: int, steps: int,
-    p: Any, q: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any, out: Any, counts: Any,
-) -> int:  # fmt: skip
+    row: int,
+    source: int,
+    time: float,
+    mark: int,
+    steps: int,
+    p: Any,
+    q: Any,
+    f: Any,
+    i: Any,
+    seen_s: Any,
+    seen_marks: Any,
+    out: Any,
+    counts: Any,
+) -> int:
     """Place a sample whose number says that `steps` samples are missing before it."""
     due = f[EXPECTED] + steps * p[PERIOD]
     trusted = abs(time - due) <= p[TOLERANCE] + 1e-3 * steps * p[PERIOD]  # False for NaN
@@ -149,9 +179,19 @@ def joins_by_number(time: float, steps: int, p: Any, f: Any) -> bool:
 
 @_compiled()
 def by_time(
-    row: int, source: int, time: float, mark: int,
-    p: Any, q: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any, out: Any, counts: Any,
-) -> int:  # fmt: skip
+    row: int,
+    source: int,
+    time: float,
+    mark: int,
+    p: Any,
+    q: Any,
+    f: Any,
+    i: Any,
+    seen_s: Any,
+    seen_marks: Any,
+    out: Any,
+    counts: Any,
+) -> int:
     """Place a sample by its time stamp alone. Returns the next free row, or -1 to hold it back."""
     if np.isnan(time):
         counts[BAD_TIMES] += 1
@@ -178,9 +218,17 @@ def by_time(
 
 @_compiled()
 def settle(
-    row: int, time: float, doubt_mark: int,
-    p: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any, out: Any, counts: Any,
-) -> int:  # fmt: skip
+    row: int,
+    time: float,
+    doubt_mark: int,
+    p: Any,
+    f: Any,
+    i: Any,
+    seen_s: Any,
+    seen_marks: Any,
+    out: Any,
+    counts: Any,
+) -> int:
     """Place the sample that was held back, now that the time stamp after it is known."""
     doubt = f[DOUBT]
     f[DOUBT] = np.nan
@@ -193,8 +241,9 @@ def settle(
 
 
 @_compiled()
-def measure(time: float, apart: bool, p: Any, q: Any, f: Any, i: Any, rates: Any, counts: Any
-            ) -> None:  # fmt: skip
+def measure(
+    time: float, apart: bool, p: Any, q: Any, f: Any, i: Any, rates: Any, counts: Any
+) -> None:
     """Add a step between time stamps to the measurement of the rate, unless samples are missing."""
     step = time - f[LAST]
     f[LAST] = time
@@ -215,10 +264,21 @@ def measure(time: float, apart: bool, p: Any, q: Any, f: Any, i: Any, rates: Any
     "int64[::1], float64[::1], int64[::1], float64[:, ::1], float64[::1], int64[::1])"
 )  # when this module is imported, never while a stream runs
 def place(
-    times: Any, marks: Any, first: int, doubt_row: int, doubt_mark: int,
-    p: Any, q: Any, f: Any, i: Any, seen_s: Any, seen_marks: Any,
-    out: Any, rates: Any, counts: Any,
-) -> tuple[int, int, int, bool]:  # fmt: skip
+    times: Any,
+    marks: Any,
+    first: int,
+    doubt_row: int,
+    doubt_mark: int,
+    p: Any,
+    q: Any,
+    f: Any,
+    i: Any,
+    seen_s: Any,
+    seen_marks: Any,
+    out: Any,
+    rates: Any,
+    counts: Any,
+) -> tuple[int, int, int, bool]:
     """Place the samples of a block.
 
     Args:
@@ -251,10 +311,15 @@ def place(
         if counted:
             apart = steps > 0
             row = by_number(row, n, time, mark, steps, p, q, f, i, seen_s, seen_marks, out, counts)
-        elif first >= 0 and i[NEXT] >= 0 and i[JOINED] == 0 and not (
-            time >= f[EXPECTED] - p[TOLERANCE]
-            and not seen_before(time, mark, seen_s, seen_marks)
-        ):  # fmt: skip
+        elif (
+            first >= 0
+            and i[NEXT] >= 0
+            and i[JOINED] == 0
+            and not (
+                time >= f[EXPECTED] - p[TOLERANCE]
+                and not seen_before(time, mark, seen_s, seen_marks)
+            )
+        ):
             counts[DUPLICATED] += 1
             continue
         else:

@@ -87,9 +87,16 @@ class Reader(threading.Thread):
     """
 
     def __init__(
-        self, source: Source, names: tuple[str, ...], rate_hz: float, dims: int,
-        hearer: Hearer, status: Status, retry_s: float, unit: str | None,
-    ) -> None:  # fmt: skip
+        self,
+        source: Source,
+        names: tuple[str, ...],
+        rate_hz: float,
+        dims: int,
+        hearer: Hearer,
+        status: Status,
+        retry_s: float,
+        unit: str | None,
+    ) -> None:
         super().__init__(name="realm-reader", daemon=True)
         self._source, self._names, self._rate_hz, self._dims = source, names, rate_hz, dims
         self._hearer, self._status, self._retry_s, self._unit = hearer, status, retry_s, unit

@@ -74,17 +74,25 @@ def read_names(text: str) -> tuple[str, ...]:
 
 SOURCES = {
     "replay": Kind(
-        "replay", "ReplaySource", "path", Path, True, "replay:day7.safetensors?speed=max",
+        "replay",
+        "ReplaySource",
+        "path",
+        Path,
+        True,
+        "replay:day7.safetensors?speed=max",
         {"speed": read_speed, "block_ms": float},
     ),
     "lsl": Kind(
-        "lsl_source", "LSLSource", "name", str, True, "lsl:Amplifier",
+        "lsl_source",
+        "LSLSource",
+        "name",
+        str,
+        True,
+        "lsl:Amplifier",
         {"type": str, "source_id": str, "unit": str, "channel_names": read_names},
     ),
-    "zmq": Kind(
-        "zmq_source", "ZMQSource", "address", str, True, "zmq:tcp://127.0.0.1:5555"
-    ),
-}  # fmt: skip
+    "zmq": Kind("zmq_source", "ZMQSource", "address", str, True, "zmq:tcp://127.0.0.1:5555"),
+}
 SINKS = {
     "csv": Kind("csv_log", "CSVLog", "path", Path, True, "csv:decoded.csv", {"append": read_yes}),
     "parquet": Kind(

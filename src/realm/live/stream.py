@@ -134,9 +134,11 @@ class Stream:
         bins = self.bins.renewed(state.bins, skipped_s, state.next_bin)
         self._status.bins.skipped += bins.base - state.next_bin
         self.state = state._replace(
-            stream=self._decoder.initial_state(), bins=bins, next_bin=bins.base,
+            stream=self._decoder.initial_state(),
+            bins=bins,
+            next_bin=bins.base,
             approved=0 if self._joins and self._checks else state.approved,
-        )  # fmt: skip
+        )
 
     def _decode(self, timed: Timed, taken_s: float) -> list[Outputs]:
         state, channels = self.state, self._channels

@@ -159,10 +159,21 @@ class Timeline:
         rates = np.empty(n // int(self._q[1:].min()) + 2)
         begun = not np.isnan(f[placing.EXPECTED])
         n_out, held, mark, in_order = placing.place(
-            np.ascontiguousarray(times_s, dtype=np.float64), marks,
-            -1 if first_index is None else first_index, -1, state.held_mark,
-            self._p, self._q, f, i, seen_s, seen_marks, out, rates, counts,
-        )  # fmt: skip
+            np.ascontiguousarray(times_s, dtype=np.float64),
+            marks,
+            -1 if first_index is None else first_index,
+            -1,
+            state.held_mark,
+            self._p,
+            self._q,
+            f,
+            i,
+            seen_s,
+            seen_marks,
+            out,
+            rates,
+            counts,
+        )
         if in_order:
             real = np.ones(n, dtype=bool)
             timed = Timed(rows, out[:n, placing.TIME], real, out[:n, placing.SKIPPED])

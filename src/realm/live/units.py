@@ -17,9 +17,11 @@ from realm.signal.limits import GuardLimits
 LARGEST_RATIO = 30.0  # between a unit and the next lie 1000; days differ by less than this
 LEAST_SHARE = 0.25  # of the usable channels that must vary for a judgement
 NAMES = {
-    6: "microvolts declared as volts", 3: "a unit a thousand times smaller than the declared one",
-    -3: "a unit a thousand times larger than the declared one", -6: "volts declared as microvolts",
-}  # fmt: skip
+    6: "microvolts declared as volts",
+    3: "a unit a thousand times smaller than the declared one",
+    -3: "a unit a thousand times larger than the declared one",
+    -6: "volts declared as microvolts",
+}
 
 Floats = NDArray[np.float64]
 

@@ -34,8 +34,18 @@ BEHAVIOR_TOPIC, BEHAVIOR_FORMAT = b"realm.behavior", "realm-behavior"
 VERSION = 1
 UNITS = ("V", "mV", "uV", "nV")
 DTYPES = {"float32": "<f4", "float64": "<f8", "int16": "<i2", "int32": "<i4"}
-KEYS = {"format", "version", "stream_id", "name", "channel_names", "unit", "sampling_rate_hz",
-        "dtype", "samples", "first_index"}  # fmt: skip
+KEYS = {
+    "format",
+    "version",
+    "stream_id",
+    "name",
+    "channel_names",
+    "unit",
+    "sampling_rate_hz",
+    "dtype",
+    "samples",
+    "first_index",
+}
 MOST_CHANNELS = 10_000
 LONGEST_TEXT = 1_000
 LARGEST_HEADER = 1 << 20  # bytes
@@ -67,11 +77,17 @@ def encode_samples(
             f"{', '.join(DTYPES)}, got {samples.shape} of {dtype}; convert them"
         )
     header = {
-        "format": SAMPLES_FORMAT, "version": VERSION, "stream_id": stream_id, "name": info.name,
-        "channel_names": list(info.channel_names), "unit": info.unit, "dtype": dtype,
-        "sampling_rate_hz": info.sampling_rate_hz, "samples": len(samples),
+        "format": SAMPLES_FORMAT,
+        "version": VERSION,
+        "stream_id": stream_id,
+        "name": info.name,
+        "channel_names": list(info.channel_names),
+        "unit": info.unit,
+        "dtype": dtype,
+        "sampling_rate_hz": info.sampling_rate_hz,
+        "samples": len(samples),
         "first_index": first_index,
-    }  # fmt: skip
+    }
     return [
         SAMPLES_TOPIC,
         json.dumps(header, allow_nan=False).encode(),
@@ -168,9 +184,15 @@ def encode_behavior(info: OutputInfo, outputs: Outputs) -> list[bytes]:
     parts += [getattr(outputs, name)[:, None] for name in FLAGS]
     rows = np.concatenate(parts, axis=1, dtype="<f8")
     header = {
-        "format": BEHAVIOR_FORMAT, "version": VERSION, "session_id": info.session_id,
-        "behavior_names": list(info.behavior_names), "behavior_unit": info.behavior_unit,
-        "bin_ms": info.bin_ms, "lookahead_ms": info.lookahead_ms,
-        "bundle_sha256": info.bundle_sha256, "columns": list(columns(info)), "rows": len(rows),
-    }  # fmt: skip
+        "format": BEHAVIOR_FORMAT,
+        "version": VERSION,
+        "session_id": info.session_id,
+        "behavior_names": list(info.behavior_names),
+        "behavior_unit": info.behavior_unit,
+        "bin_ms": info.bin_ms,
+        "lookahead_ms": info.lookahead_ms,
+        "bundle_sha256": info.bundle_sha256,
+        "columns": list(columns(info)),
+        "rows": len(rows),
+    }
     return [BEHAVIOR_TOPIC, json.dumps(header, allow_nan=False).encode(), rows.tobytes()]

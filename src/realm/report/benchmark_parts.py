@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from realm.evaluation.tables import ResultTable
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section, left_out
+from realm.report.tables import ResultTable
 
 
 class Shown(NamedTuple):
@@ -20,10 +20,13 @@ class Shown(NamedTuple):
 
 
 LOOKAHEAD = Shown(
-    "Waiting for more accuracy", "lookahead", "lookahead", ("Student with lookahead",),
+    "Waiting for more accuracy",
+    "lookahead",
+    "lookahead",
+    ("Student with lookahead",),
     "A decoder that may wait a little sees some of what comes after, and decodes better. The "
     "table says what each additional delay is worth.",
-)  # fmt: skip
+)
 LABELS = Shown(
     "Few labels on the last day",
     "labels",
@@ -48,9 +51,12 @@ DRIFT = Shown(
     "(dotted) and after a short calibration (dashed). Shaded: sessions it has not seen.",
 )
 SPIKES = Shown(
-    "LFP against spikes", "spikes", "spikes", ("LFP against",),
+    "LFP against spikes",
+    "spikes",
+    "spikes",
+    ("LFP against",),
     "The same methods on the spike counts of the same recordings.",
-)  # fmt: skip
+)
 
 
 def benchmark_section(run: RunFolder, shown: Shown) -> Section:

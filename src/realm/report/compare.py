@@ -17,14 +17,14 @@ import numpy as np
 
 from realm.evaluation.comparison import PairedInterval, paired_interval
 from realm.evaluation.metrics import mean_defined
-from realm.evaluation.report import flat_settings, short_value
 from realm.evaluation.results import LabelBudget, ResultRow
-from realm.evaluation.style import figure_file, quiet_grid
-from realm.evaluation.tables import ResultTable, number
 from realm.files import write_text
+from realm.report.markdown import flat_settings, short_value
 from realm.report.page import page
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section
+from realm.report.style import figure_file, quiet_grid
+from realm.report.tables import ResultTable, number
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#444444", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -146,9 +146,11 @@ def write_comparison(comparison: Comparison, out: Path | str) -> Path:
         path = Path(folder) / "comparison.png"
         comparison_figure(comparison, path)
         accuracy = Section(
-            "Accuracy", tuple(said), (Picture(path, "R² of every run in every session"),),
+            "Accuracy",
+            tuple(said),
+            (Picture(path, "R² of every run in every session"),),
             (summary_table(comparison), session_table(comparison)),
-        )  # fmt: skip
+        )
         told = () if settings.rows else ("The runs do not differ in any setting.",)
         difference = Section("Settings", told, tables=(settings,) if settings.rows else ())
         write_text(out, page(" against ".join(comparison.runs), [accuracy, difference]))

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from realm.data.sessions import PreparedSession
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import ResultRow
-from realm.evaluation.style import MUTED, colour, figure_file, marker, quiet_grid
-from realm.evaluation.tables import number
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section, left_out
+from realm.report.style import MUTED, colour, figure_file, marker, quiet_grid
+from realm.report.tables import number
 
 TITLE = "From session to session"
 METHODS = ("ridge", "student")
@@ -89,8 +89,9 @@ def drift_figure(
     """Above: R² on test time. Below: how far the features have moved. One column per subject."""
     widths = [max(3, len(group)) for group in subjects.values()]
     with figure_file(path, 2.2 + 0.75 * sum(widths), 5.0) as fig:
-        axes = fig.subplots(2, len(subjects), sharex="col", sharey="row", squeeze=False,
-                            width_ratios=widths)  # fmt: skip
+        axes = fig.subplots(
+            2, len(subjects), sharex="col", sharey="row", squeeze=False, width_ratios=widths
+        )
         for column, (subject, sessions) in enumerate(subjects.items()):
             top, bottom = axes[:, column]
             top.set_title(subject)
@@ -98,8 +99,9 @@ def drift_figure(
             for method in METHODS:
                 scores = [_r2(rows, method, session.session_id) for session in sessions]
                 if np.isfinite(scores).any():
-                    top.plot(places, scores, color=colour(method), marker=marker(method),
-                             label=method)  # fmt: skip
+                    top.plot(
+                        places, scores, color=colour(method), marker=marker(method), label=method
+                    )
             distances = np.array([moved(sessions[0], session) for session in sessions])
             bottom.plot(places, distances[:, 0], color=MUTED, marker="o", label="median")
             bottom.plot(places, distances[:, 1], "--", color=MUTED, marker="^", label="90%")

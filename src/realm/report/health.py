@@ -10,10 +10,10 @@ from matplotlib.colors import LogNorm
 from numpy.typing import NDArray
 
 from realm.data.sessions import PreparedSession
-from realm.evaluation.style import MUTED, figure_file
-from realm.evaluation.tables import ResultTable, number
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section, left_out
+from realm.report.style import MUTED, figure_file
+from realm.report.tables import ResultTable, number
 
 TITLE = "Channel health"
 SOME, MUCH = 0.01, 0.5  # shares of replaced samples
@@ -31,10 +31,11 @@ def health_section(run: RunFolder, figures: Path) -> Section:
     listed = [f"{session}: {', '.join(names)}" for session, names in unwell.items() if names]
     text = (
         "Not to be relied on (masked from the start, or replaced for more than half of the time): "
-        + "; ".join(listed) + "."
+        + "; ".join(listed)
+        + "."
         if listed
         else "No channel was masked from the start or replaced for more than half of the time."
-    )  # fmt: skip
+    )
     picture = Picture(path, "Share of samples that the guard replaced (flat, saturated, missing)")
     return Section(TITLE, (text,), (picture,), (_table(run.sessions, shares),))
 
@@ -93,9 +94,12 @@ def health_figure(
         ax = fig.subplots()
         ax.set_facecolor("#FFFFFF")
         shown = ax.imshow(
-            np.clip(image, 1e-4, 1.0), aspect="auto", interpolation="nearest", cmap="Blues",
+            np.clip(image, 1e-4, 1.0),
+            aspect="auto",
+            interpolation="nearest",
+            cmap="Blues",
             norm=LogNorm(1e-4, 1.0),
-        )  # fmt: skip
+        )
         bar = fig.colorbar(shown, ax=ax, ticks=[1e-4, 1e-3, 1e-2, 1e-1, 1.0])
         bar.ax.set_yticklabels(["0.01% or less", "0.1%", "1%", "10%", "100%"])
         ax.set_yticks(range(len(sessions)), [session.session_id for session in sessions])

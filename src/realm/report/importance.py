@@ -18,13 +18,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from realm.data.sessions import PreparedSession
-from realm.decoder import Decoder
+from realm.decoder.decoder import Decoder
 from realm.evaluation.metrics import mean_defined, mean_r2
-from realm.evaluation.style import INK, colour, figure_file, quiet_grid
-from realm.evaluation.tables import ResultTable, number
 from realm.nn.student import Student
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section, left_out
+from realm.report.style import INK, colour, figure_file, quiet_grid
+from realm.report.tables import ResultTable, number
 
 TITLE = "Which channels and bands matter"
 MOST_BINS = 600_000  # decoded in all, every masking counted: some ten seconds
@@ -60,10 +60,13 @@ def importance_section(run: RunFolder, figures: Path, say: Say) -> Section:
     path = figures / "importance.png"
     importance_figure(found, path)
     whole = ResultTable(
-        "R² lost without each channel, all sessions", ("Channel", "R² lost", "Sessions"),
-        tuple((name, number(loss.mean, sign=True), str(loss.sessions)) for name, loss in
-              channel_losses(found).items()),
-    )  # fmt: skip
+        "R² lost without each channel, all sessions",
+        ("Channel", "R² lost", "Sessions"),
+        tuple(
+            (name, number(loss.mean, sign=True), str(loss.sessions))
+            for name, loss in channel_losses(found).items()
+        ),
+    )
     text = _told(found, len(run.sessions), run.seed)
     picture = Picture(path, "R² lost on validation time without a channel, and without a band")
     return Section(TITLE, text, (picture,), (whole,), folded=True)
@@ -109,9 +112,13 @@ def measure_session(decoder: Decoder, session: PreparedSession, most_bins: int) 
 
 @torch.no_grad()
 def _decode_masked(
-    student: Student, session: PreparedSession, masks: torch.Tensor, start: int, stop: int,
+    student: Student,
+    session: PreparedSession,
+    masks: torch.Tensor,
+    start: int,
+    stop: int,
     late: int,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> NDArray[np.float32]:
     """Behavior (masks, stop - start, dims), each row decoded with its features masked.
 
     Masked features are 0. What lies beyond the recording's end is 0 too; it is not scored.

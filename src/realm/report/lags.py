@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from realm.data.sessions import PreparedSession
 from realm.evaluation.metrics import mean_defined, pearson_r
-from realm.evaluation.style import INK, colour, figure_file, quiet_grid
 from realm.files import read_tensors
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section, left_out
+from realm.report.style import INK, colour, figure_file, quiet_grid
 
 TITLE = "Delay of the decoding"
 METHODS = ("ridge", "student")

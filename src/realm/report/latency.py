@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from realm.evaluation.metrics import mean_defined
-from realm.evaluation.tables import ResultTable, cost_table, number
 from realm.report.run_folder import RunFolder
 from realm.report.section import Section
+from realm.report.tables import ResultTable, cost_table, number
 
 TITLE = "Latency and cost"
 
@@ -60,8 +60,13 @@ def _stages(run: RunFolder) -> ResultTable:
         for name, wait, text in session.chain.describe()
         if name != "masked"
     ]
-    lines.append(("rest of the bin", "a sample at its begin waits longest",
-                  number(session.bin_ms / 2, digits=1)))  # fmt: skip
+    lines.append(
+        (
+            "rest of the bin",
+            "a sample at its begin waits longest",
+            number(session.bin_ms / 2, digits=1),
+        )
+    )
     lines.append(("lookahead", "distill.lookahead_ms", number(lookahead_ms(run), digits=1)))
     lines.append(("sum", "", number(latency_ms(run), digits=1)))
     title = f"Where the delay comes from ({session.session_id})"
@@ -71,11 +76,15 @@ def _stages(run: RunFolder) -> ResultTable:
 def _benchmark_cost(run: RunFolder) -> ResultTable:
     """What the benchmark counted, at the session with the most channels."""
     keys = {
-        "signal": "Signal", "method": "Method", "channels": "Channels",
-        "macs_per_bin": "Multiply-accumulates per bin", "state_bytes": "State, bytes",
-        "input_bits_per_s": "Input, bits per s", "teacher_cpu_s": "Its teacher, CPU s",
+        "signal": "Signal",
+        "method": "Method",
+        "channels": "Channels",
+        "macs_per_bin": "Multiply-accumulates per bin",
+        "state_bytes": "State, bytes",
+        "input_bits_per_s": "Input, bits per s",
+        "teacher_cpu_s": "Its teacher, CPU s",
         "total_uw": "Power, µW (estimate)",
-    }  # fmt: skip
+    }
     lines = tuple(tuple(_cell(row.get(key)) for key in keys) for row in run.benchmark["cost"])
     return ResultTable("Cost as the benchmark counts it", tuple(keys.values()), lines, 2)
 

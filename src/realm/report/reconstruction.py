@@ -11,15 +11,15 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from realm.data.sessions import PreparedSession
-from realm.evaluation.methods import new_teacher
-from realm.evaluation.style import MUTED, TRUTH, colour, figure_file, quiet_grid
-from realm.evaluation.tables import ResultTable, number
 from realm.files import read_tensors
+from realm.methods.registry import new_teacher
 from realm.nn.masking import MaskConfig, draw_mask
 from realm.nn.teacher import Teacher
 from realm.recipe import Recipe
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section
+from realm.report.style import MUTED, TRUTH, colour, figure_file, quiet_grid
+from realm.report.tables import ResultTable, number
 from realm.training.latents import features_only
 from realm.training.pretrain import VALIDATION_SEED, interpolate
 
@@ -113,8 +113,9 @@ def reconstruction_figure(
         for ax in axes[-1]:
             ax.set_xlabel("time (s)")
         labels = ("true", "filled in by the teacher", "interpolated")
-        fig.legend(axes[0, 0].get_lines(), labels, loc="outside lower center", ncols=3,
-                   frameon=False)  # fmt: skip
+        fig.legend(
+            axes[0, 0].get_lines(), labels, loc="outside lower center", ncols=3, frameon=False
+        )
         title = f"Normalized features of {session.session_id}; shaded: hidden"
         fig.suptitle(title, x=0.01, ha="left", weight="bold")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from realm.evaluation.report import Picture
-from realm.evaluation.tables import ResultTable
+from realm.report.markdown import Picture
+from realm.report.tables import ResultTable
 
 __all__ = ["Picture", "Section", "left_out"]
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from realm.evaluation.comparison import paired_interval
 from realm.evaluation.metrics import mean_defined
-from realm.evaluation.report import headline
 from realm.evaluation.results import ResultRow
-from realm.evaluation.tables import number
 from realm.report.health import replaced_share, unfit_channels
 from realm.report.latency import latency_ms, load_share
+from realm.report.markdown import headline
 from realm.report.run_folder import RunFolder
 from realm.report.section import Section
+from realm.report.tables import number
 
 TITLE = "Summary"
 LEAK = 0.03  # |R²| of the control beyond which something leaks, or is amiss
@@ -29,9 +29,14 @@ def summary_section(run: RunFolder) -> Section:
         sentences = headline(run.rows) or ["This run holds no test result of the student."]
         return Section(TITLE, tuple(sentences))
     parts = [
-        _done(run, student), _accuracy(student), _against_linear(rows), _against_networks(rows),
-        _trust(student), _live(run), _warnings(run, student),
-    ]  # fmt: skip
+        _done(run, student),
+        _accuracy(student),
+        _against_linear(rows),
+        _against_networks(rows),
+        _trust(student),
+        _live(run),
+        _warnings(run, student),
+    ]
     return Section(TITLE, tuple(part for part in parts if part))
 
 

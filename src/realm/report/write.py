@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from realm.evaluation.metrics import mean_defined
-from realm.evaluation.report import HOW_MEASURED, pictures, record_tables, result_tables
 from realm.evaluation.results import ResultRow
-from realm.evaluation.tables import ResultTable, number
 from realm.files import write_text
 from realm.report import benchmark_parts as parts
 from realm.report.drift import drift_section
@@ -16,20 +14,25 @@ from realm.report.health import health_section
 from realm.report.importance import importance_section
 from realm.report.lags import lag_section
 from realm.report.latency import latency_section
+from realm.report.markdown import HOW_MEASURED, pictures, record_tables, result_tables
 from realm.report.page import page
 from realm.report.reconstruction import reconstruction_section
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section, left_out
 from realm.report.summary import summary_section
+from realm.report.tables import ResultTable, number
 
 Say = Callable[[str], None]
 MOST_TRAJECTORIES = 6
 
 
 def write_report(
-    folder: Path | str, out: Path | str | None = None, say: Say = lambda text: None, *,
+    folder: Path | str,
+    out: Path | str | None = None,
+    say: Say = lambda text: None,
+    *,
     measure: bool = True,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write the report of a run, or of a benchmark with all its parts, as one HTML file.
 
     Pictures that are measured now are kept in `figures/` of the run.

@@ -216,13 +216,19 @@ class BandPower:
         samples = smoothing_ms * sampling_rate_hz / 1000
         self._keep = keep = float(np.exp(-1 / samples)) if samples > 0 else 0.0
         self._band = Sections(
-            BAND_ORDER, bandpass(BAND_ORDER, band_hz, sampling_rate_hz), self._band_pass,
-            n_channels, sampling_rate_hz,
-        )  # fmt: skip
+            BAND_ORDER,
+            bandpass(BAND_ORDER, band_hz, sampling_rate_hz),
+            self._band_pass,
+            n_channels,
+            sampling_rate_hz,
+        )
         self._smooth = Sections(
-            1, lambda delay: (1 - keep) / (1 - keep * delay), self._one_pole,
-            n_channels, sampling_rate_hz,
-        )  # fmt: skip
+            1,
+            lambda delay: (1 - keep) / (1 - keep * delay),
+            self._one_pole,
+            n_channels,
+            sampling_rate_hz,
+        )
 
     def _band_pass(self) -> Any:
         from scipy.signal import butter

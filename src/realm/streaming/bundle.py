@@ -157,9 +157,18 @@ class Bundle:
 def _assembled(content: Content) -> dict[str, Any]:
     """The fields of a bundle from verified files; every value is checked."""
     facts = entries(
-        content.facts, "manifest", "session", "channels", "bins", "behavior", "quorum", "student",
-        "signal", "versions", "provenance",
-    )  # fmt: skip
+        content.facts,
+        "manifest",
+        "session",
+        "channels",
+        "bins",
+        "behavior",
+        "quorum",
+        "student",
+        "signal",
+        "versions",
+        "provenance",
+    )
     session = entries(facts["session"], "session", "session_id", "subject")
     behavior = entries(facts["behavior"], "behavior", "names", "unit", "target", "neutral")
     bins = entries(facts["bins"], "bins", "bin_ms", "lookahead_bins")

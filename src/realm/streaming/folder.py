@@ -62,8 +62,10 @@ def render(content: Content) -> dict[str, bytes]:
         digest = hashlib.sha256(data).hexdigest()
         files[f"{role}-{digest[:16]}.safetensors"] = data
         listed[role] = {
-            "name": f"{role}-{digest[:16]}.safetensors", "bytes": len(data), "sha256": digest,
-        }  # fmt: skip
+            "name": f"{role}-{digest[:16]}.safetensors",
+            "bytes": len(data),
+            "sha256": digest,
+        }
     head = {"format": FORMAT, "schema": SCHEMA}
     body = {**content.facts, "files": listed}
     files[MANIFEST] = dump(head | {"sha256": _own_hash(head | body)} | body)

@@ -32,9 +32,19 @@ LN2_LOW = f32(math.log(2) - 355 / 512)
 # Sums may be taken in any order, but NaN and infinity keep their meaning: they are looked for.
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 WEIGHTS = (
-    "adapter", "adapter_bias", "project", "project_bias", "conv", "conv_bias", "into", "decay",
-    "skip", "out", "head", "head_bias",
-)  # fmt: skip
+    "adapter",
+    "adapter_bias",
+    "project",
+    "project_bias",
+    "conv",
+    "conv_bias",
+    "into",
+    "decay",
+    "skip",
+    "out",
+    "head",
+    "head_bias",
+)
 compiled = compiling.compiled(fastmath=FAST)
 inlined = numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 

@@ -58,16 +58,21 @@ def pack(weights: Weights, sizes: StudentSizes, dtype: type[np.floating]) -> Pac
         return rounded(np.stack(parts))
 
     layers = [
-        {name.removeprefix(f"layers.{index}."): array for name, array in weights.items()
-         if name.startswith(f"layers.{index}.")}
+        {
+            name.removeprefix(f"layers.{index}."): array
+            for name, array in weights.items()
+            if name.startswith(f"layers.{index}.")
+        }
         for index in range(sizes.layers)
-    ]  # fmt: skip
+    ]
     silent = np.zeros(sizes.convolved)
     std, mean = weights["scale.std"], weights["scale.mean"]
     plain = {
-        "adapter": weights["adapter.weight"].T, "adapter_bias": weights["adapter.bias"],
-        "head": weights["head.weight"].T * std, "head_bias": weights["head.bias"] * std + mean,
-    }  # fmt: skip
+        "adapter": weights["adapter.weight"].T,
+        "adapter_bias": weights["adapter.bias"],
+        "head": weights["head.weight"].T * std,
+        "head_bias": weights["head.bias"] * std + mean,
+    }
     project = [
         np.concatenate([p["gate.weight"], p["xBC.weight"], p["dt.weight"]]).T * p["norm"][:, None]
         for p in layers

@@ -85,6 +85,9 @@ def judge(counted: Counted, filled: Filled, first_bin: int, overflowed: Flags) -
         overflowed: (bins,) True where the student gave no finite output.
     """
     return Quality(
-        np.arange(first_bin, first_bin + len(filled), dtype=np.int64), filled, *counted[:-1],
-        neutral=counted.few | overflowed, restarted=overflowed,
-    )  # fmt: skip
+        np.arange(first_bin, first_bin + len(filled), dtype=np.int64),
+        filled,
+        *counted[:-1],
+        neutral=counted.few | overflowed,
+        restarted=overflowed,
+    )

@@ -15,9 +15,16 @@ from realm.streaming.quality import BAD_SHARE, Counted, empty_counts
     "int64[::1], boolean[::1], boolean[::1])"
 )
 def tally(
-    values: Any, filled: Any, usable: Any, quorum: Any,
-    share: Any, bad: Any, clipped: Any, gap: Any, few: Any,
-) -> None:  # fmt: skip
+    values: Any,
+    filled: Any,
+    usable: Any,
+    quorum: Any,
+    share: Any,
+    bad: Any,
+    clipped: Any,
+    gap: Any,
+    few: Any,
+) -> None:
     """Count what is bad in each bin: values (bins, channels, bands), filled (bins, channels)."""
     for k in range(filled.shape[0]):
         total, n_usable, n_bad, n_clipped, silent = 0.0, 0, 0, 0, True

@@ -88,16 +88,29 @@ class StudentSizes:
         """Name and shape of every tensor; matrices are (out, in), as in torch."""
         m, i, h, d = self.d_model, self.d_inner, self.heads, self.behavior
         shapes: dict[str, tuple[int, ...]] = {
-            "adapter.weight": (m, self.features), "adapter.bias": (m,),
-            "head.weight": (d, m), "head.bias": (d,), "scale.mean": (d,), "scale.std": (d,),
-        }  # fmt: skip
+            "adapter.weight": (m, self.features),
+            "adapter.bias": (m,),
+            "head.weight": (d, m),
+            "head.bias": (d,),
+            "scale.mean": (d,),
+            "scale.std": (d,),
+        }
         layer = {
-            "norm": (m,), "gate.weight": (i, m), "gate.bias": (i,),
-            "xBC.weight": (self.convolved, m), "dt.weight": (h, m), "dt.bias": (h,),
-            "conv.weight": (self.conv_kernel, self.convolved), "conv.bias": (self.convolved,),
-            "B_bias": (self.d_state,), "C_bias": (self.d_state,), "A_log": (h,), "D": (h,),
-            "out_norm": (i,), "out.weight": (m, i),
-        }  # fmt: skip
+            "norm": (m,),
+            "gate.weight": (i, m),
+            "gate.bias": (i,),
+            "xBC.weight": (self.convolved, m),
+            "dt.weight": (h, m),
+            "dt.bias": (h,),
+            "conv.weight": (self.conv_kernel, self.convolved),
+            "conv.bias": (self.convolved,),
+            "B_bias": (self.d_state,),
+            "C_bias": (self.d_state,),
+            "A_log": (h,),
+            "D": (h,),
+            "out_norm": (i,),
+            "out.weight": (m, i),
+        }
         for index in range(self.layers):
             shapes.update({f"layers.{index}.{name}": shape for name, shape in layer.items()})
         return shapes

@@ -53,9 +53,17 @@ def calibrate(
     score = DistillObjective(student, None, task, seed, [session]).validate()["score"]
     try:
         result = distill(
-            student, None, source, [session], task, folder,
-            seed=seed, fingerprint=fingerprint, accelerator=accelerator, report=report,
-        )  # fmt: skip
+            student,
+            None,
+            source,
+            [session],
+            task,
+            folder,
+            seed=seed,
+            fingerprint=fingerprint,
+            accelerator=accelerator,
+            report=report,
+        )
     finally:
         student.requires_grad_(True)
     if result.best_score > score or math.isnan(score):

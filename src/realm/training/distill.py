@@ -149,17 +149,24 @@ def distill(
     """
     objective = DistillObjective(student, teacher, config, seed, sessions)
     result = train(
-        objective, source, config.optimization, folder,
-        fingerprint=fingerprint, accelerator=accelerator, report=report,
-    )  # fmt: skip
+        objective,
+        source,
+        config.optimization,
+        folder,
+        fingerprint=fingerprint,
+        accelerator=accelerator,
+        report=report,
+    )
     if not config.refit_readout:
         return result
     cpu_start, wall_start = time.process_time(), time.perf_counter()
     best_score = refit_readout(
-        student, sessions,
+        student,
+        sessions,
         lambda session: session.training_labels(source.label_s.get(session.session_id)),
-        objective.lookahead, objective.score_of_heads(),
-    )  # fmt: skip
+        objective.lookahead,
+        objective.score_of_heads(),
+    )
     return result._replace(
         best_score=best_score,
         cpu_s=result.cpu_s + time.process_time() - cpu_start,

@@ -82,9 +82,14 @@ def pretrain(
     held_out = [validation.batch(step) for step in range(4)]
     objective = PretrainObjective(teacher, config, seed, held_out)
     return train(
-        objective, source, config.optimization, folder,
-        fingerprint=fingerprint, accelerator=accelerator, report=report,
-    )  # fmt: skip
+        objective,
+        source,
+        config.optimization,
+        folder,
+        fingerprint=fingerprint,
+        accelerator=accelerator,
+        report=report,
+    )
 
 
 def draw_masks(
@@ -110,9 +115,12 @@ def reference_errors(windows: Sequence[Windows], masks: Sequence[Tensor]) -> lis
 
 
 def reconstruction_term(
-    name: str, weight: float, guesses: Sequence[Tensor], wanted: Sequence[Windows],
+    name: str,
+    weight: float,
+    guesses: Sequence[Tensor],
+    wanted: Sequence[Windows],
     masks: Sequence[Tensor],
-) -> Term:  # fmt: skip
+) -> Term:
     """Squared error over the hidden entries of all groups of windows."""
     parts = [
         masked_reconstruction(guess, group.features, mask)

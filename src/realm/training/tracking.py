@@ -54,9 +54,10 @@ def tracked(
         cpu=not torch.cuda.is_available(), log_with=log_with, project_dir=folder
     )
     accelerator.init_trackers(
-        name.replace("/", "-"), config=dict(_flat(settings)),
+        name.replace("/", "-"),
+        config=dict(_flat(settings)),
         init_kwargs={"mlflow": {"run_name": name}},
-    )  # fmt: skip
+    )
 
     def both(title: str, steps: int) -> Report:
         own, prefix = training(title, steps), title.split()[-1]

@@ -62,11 +62,16 @@ def write_open_ephys(
     ] + [{"channel_name": f"ADC{i + 1}", "bit_volts": 1.5e-4, "units": "V"} for i in range(n_adc)]
     about = {
         "GUI version": "0.6.7",
-        "continuous": [{
-            "folder_name": f"{stream.name}/", "sample_rate": rate, "num_channels": n,
-            "stream_name": "Rhythm Data", "channels": channels,
-        }],
-    }  # fmt: skip
+        "continuous": [
+            {
+                "folder_name": f"{stream.name}/",
+                "sample_rate": rate,
+                "num_channels": n,
+                "stream_name": "Rhythm Data",
+                "channels": channels,
+            }
+        ],
+    }
     (recording / "structure.oebin").write_text(json.dumps(about))
     (stream / "continuous.dat").write_bytes(samples.astype("<i2").tobytes())
     np.save(stream / "sample_numbers.npy", numbers.astype(np.int64))
@@ -164,12 +169,32 @@ def write_spike2(
             assert place == 512 + 140 * n + len(blocks)
             blocks += struct.pack("<iiiihh", *head) + content
         headers.append(
-            struct.pack("<hiiihhhhhh", 0, -1, places[0][0], places[-1][0], len(places), 0, 0, 0,
-                        20 + 2 * most, most)
-            + struct.pack("<72siih10pfBb", b"", places[-1][2], step, channel,
-                          b"lfp%d" % (channel + 1), float(rate), 1, 0)
+            struct.pack(
+                "<hiiihhhhhh",
+                0,
+                -1,
+                places[0][0],
+                places[-1][0],
+                len(places),
+                0,
+                0,
+                0,
+                20 + 2 * most,
+                most,
+            )
+            + struct.pack(
+                "<72siih10pfBb",
+                b"",
+                places[-1][2],
+                step,
+                channel,
+                b"lfp%d" % (channel + 1),
+                float(rate),
+                1,
+                0,
+            )
             + struct.pack("<ff6ph", 1.0, 0.0, units[channel], 0)
-        )  # fmt: skip
+        )
     last = max(tick + (len(samples) - 1) * step for tick, samples in fragments)
     about = (6, b"(C) CED 87", b"test", 1, 1, 0, 512, n, 140, 0, 0, 0, last)
     head = struct.pack("<h10s8shhhihhhhhi", *about)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realm.data.simulate import SimulatedSession, SimulationConfig, simulate_session
+from realm.simulation.simulate import SimulatedSession, SimulationConfig, simulate_session
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ from acquisition_files import (
     write_spike2,
 )
 
-from realm.data.fault import RecordingFaultError
-from realm.data.formats import find_recordings
-from realm.data.formats.neo_recording import open_neo
-from realm.data.recording import Recording
+from realm.recordings.fault import RecordingFaultError
+from realm.recordings.formats import find_recordings
+from realm.recordings.formats.neo_recording import open_neo
+from realm.recordings.recording import Recording
 
 
 def counts(n: int, channels: int, seed: int = 0, most: int = 3000) -> np.ndarray:

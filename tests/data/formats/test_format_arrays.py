@@ -12,13 +12,13 @@ import pytest
 import scipy.io
 
 from realm.data.config import DataConfig
-from realm.data.fault import RecordingFaultError
-from realm.data.formats import find_recordings
 from realm.data.prepare import prepare_session
-from realm.data.recording import Recording
 from realm.data.sessions import PreparedSession
-from realm.data.simulate import SimulatedSession
+from realm.recordings.fault import RecordingFaultError
+from realm.recordings.formats import find_recordings
+from realm.recordings.recording import Recording
 from realm.signal import SignalConfig
+from realm.simulation.simulate import SimulatedSession
 
 LABELS = ["ch00", "ch01", "ch02", "ch03"]
 TOML = """
@@ -166,8 +166,10 @@ offset_s = 10.25
         np.testing.assert_allclose(hand.timestamps_s, session.behavior.timestamps_s + 10.25)
         np.testing.assert_allclose(hand.values, session.behavior.values)
         assert [file.name for file in recording.files] == [
-            "a_lfp.npz", "recording.toml", "a_lfp_hand.csv"
-        ]  # fmt: skip
+            "a_lfp.npz",
+            "recording.toml",
+            "a_lfp_hand.csv",
+        ]
 
 
 def test_a_change_of_the_description_prepares_again(

@@ -11,10 +11,10 @@ import mne_bids
 import numpy as np
 import pytest
 
-from realm.data.fault import RecordingFaultError
-from realm.data.formats import find_recordings
-from realm.data.recording import Recording
-from realm.data.simulate import SimulatedSession
+from realm.recordings.fault import RecordingFaultError
+from realm.recordings.formats import find_recordings
+from realm.recordings.recording import Recording
+from realm.simulation.simulate import SimulatedSession
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pytest
 import scipy.io
 
 from realm.data.config import DataConfig
-from realm.data.formats import FORMATS, find_recordings, format_of, identify
-from realm.data.nwb_write import write_session
 from realm.data.prepare import prepare_all
-from realm.data.recording import Recording
-from realm.data.simulate import SimulatedSession
+from realm.recordings.formats import FORMATS, find_recordings, format_of, identify
+from realm.recordings.recording import Recording
 from realm.signal import SignalConfig
+from realm.simulation.simulate import SimulatedSession
+from realm.simulation.write import write_session
 
 TOML = """
 files = "*_lfp.mat"
@@ -100,7 +100,7 @@ def test_formats_load_nothing_before_they_are_used() -> None:
     import subprocess
 
     code = (
-        "import sys, realm.data.formats\n"
+        "import sys, realm.recordings.formats\n"
         "print([m for m in ('neo', 'mne', 'mne_bids', 'edfio', 'zarr', 'scipy.io', 'pynwb') "
         "if m in sys.modules])"
     )

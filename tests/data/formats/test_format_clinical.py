@@ -10,10 +10,10 @@ import numpy as np
 import pybv
 import pytest
 
-from realm.data.fault import RecordingFaultError
-from realm.data.formats import find_recordings
-from realm.data.recording import Recording
-from realm.data.simulate import SimulatedSession
+from realm.recordings.fault import RecordingFaultError
+from realm.recordings.formats import find_recordings
+from realm.recordings.recording import Recording
+from realm.simulation.simulate import SimulatedSession
 
 NAMES = ["A1", "A2", "A3", "A4"]
 
@@ -76,9 +76,14 @@ def test_records_missing_from_edf_are_a_gap(session: SimulatedSession, tmp_path:
 def write_brainvision(folder: Path, session: SimulatedSession, name: str = "a") -> Path:
     data = np.vstack([session.lfp_uv.T * 1e-6, session.lfp_uv[:, 0] * 1e-6])
     pybv.write_brainvision(
-        data=data, sfreq=500, ch_names=[*NAMES, "joystick"], fname_base=name, folder_out=folder,
-        unit="µV", resolution=0.01,
-    )  # fmt: skip
+        data=data,
+        sfreq=500,
+        ch_names=[*NAMES, "joystick"],
+        fname_base=name,
+        folder_out=folder,
+        unit="µV",
+        resolution=0.01,
+    )
     return folder / f"{name}.vhdr"
 
 

@@ -10,16 +10,20 @@ import pytest
 from typer.testing import CliRunner
 
 from realm.cli import app
-from realm.data.simulate import SimulationConfig, simulate
+from realm.simulation.simulate import SimulationConfig, simulate
 
 DESCRIPTION = """
 subject = "P1"
 behavior.hand = { channels = ["x", "y"], gain = 1e3, unit = "m" }
 """
 SMALL = [
-    "pretrain.optimization.steps=2", "distill.optimization.steps=2", "pretrain.encoder.layers=1",
-    "distill.encoder.layers=1", 'baselines.methods=["ridge"]', "calibrate.optimization.steps=2",
-]  # fmt: skip
+    "pretrain.optimization.steps=2",
+    "distill.optimization.steps=2",
+    "pretrain.encoder.layers=1",
+    "distill.encoder.layers=1",
+    'baselines.methods=["ridge"]',
+    "calibrate.optimization.steps=2",
+]
 
 
 def done(*arguments: object) -> str:
@@ -32,19 +36,28 @@ def done(*arguments: object) -> str:
 def test_brainvision_to_a_decoder(tmp_path: Path) -> None:
     """The hand is recorded by the amplifier, 1 mV for a metre."""
     config = SimulationConfig(
-        subjects=1, days=3, duration_s=60, channels=4, dead_channels=0, sampling_rate_hz=250,
+        subjects=1,
+        days=3,
+        duration_s=60,
+        channels=4,
+        dead_channels=0,
+        sampling_rate_hz=250,
         behavior_rate_hz=50,
-    )  # fmt: skip
+    )
     for day, session in enumerate(simulate(config)):
         known = session.behavior
         times = np.arange(len(session.lfp_uv)) / 250
         hand = [np.interp(times, known.timestamps_s, known.values[:, i]) * 1e-3 for i in (0, 1)]
         folder = tmp_path / ("new" if day == 2 else "known")
         pybv.write_brainvision(
-            data=np.vstack([session.lfp_uv.T * 1e-6, *hand]), sfreq=250, folder_out=folder,
-            ch_names=["a", "b", "c", "d", "x", "y"], fname_base=f"day{day}", unit="µV",
+            data=np.vstack([session.lfp_uv.T * 1e-6, *hand]),
+            sfreq=250,
+            folder_out=folder,
+            ch_names=["a", "b", "c", "d", "x", "y"],
+            fname_base=f"day{day}",
+            unit="µV",
             resolution=0.01,
-        )  # fmt: skip
+        )
         (folder / "recording.toml").write_text(DESCRIPTION)
     known, new, run = tmp_path / "known", tmp_path / "new" / "day2.vhdr", tmp_path / "run"
     recipe = tmp_path / "mine.toml"

@@ -17,9 +17,9 @@ from torch_brain.data import (
     SubjectDescription,
 )
 
-from realm.data.formats import find_recordings
-from realm.data.recording import Recording
-from realm.data.simulate import SimulatedSession
+from realm.recordings.formats import find_recordings
+from realm.recordings.recording import Recording
+from realm.simulation.simulate import SimulatedSession
 
 PREPARED = ("features", "provenance", "chain")
 

@@ -14,8 +14,8 @@ from realm.benchmark.rows import BenchmarkRow, select
 from realm.evaluation.comparison import paired_interval
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import ResultRow, methods_of
-from realm.evaluation.style import INK, MUTED, colour, figure_file, marker, quiet_grid
-from realm.evaluation.tables import number
+from realm.report.style import INK, MUTED, colour, figure_file, marker, quiet_grid
+from realm.report.tables import number
 
 
 def accuracy_figure(
@@ -51,13 +51,23 @@ def _draw_scores(ax: Axes, rows: Sequence[ResultRow], place: int) -> None:
     if math.isnan(mean):
         return
     ax.plot(
-        [mean], [place], marker=marker(rows[0].method), markersize=8, markeredgecolor=own,
-        markeredgewidth=1.6, markerfacecolor=own if rows[0].causal else "white",
-    )  # fmt: skip
+        [mean],
+        [place],
+        marker=marker(rows[0].method),
+        markersize=8,
+        markeredgecolor=own,
+        markeredgewidth=1.6,
+        markerfacecolor=own if rows[0].causal else "white",
+    )
     ax.annotate(
-        number(mean), (mean, place), (8, 0), textcoords="offset points", va="center", fontsize=8.5,
+        number(mean),
+        (mean, place),
+        (8, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
         color=INK,
-    )  # fmt: skip
+    )
 
 
 def _draw_difference(ax: Axes, rows: Sequence[ResultRow], method: str, place: int) -> None:
@@ -69,6 +79,11 @@ def _draw_difference(ax: Axes, rows: Sequence[ResultRow], method: str, place: in
         ax.plot([paired.low, paired.high], [place, place], color=own, linewidth=2.4, alpha=0.7)
     ax.plot([paired.mean], [place], marker="o", markersize=6, color=own)
     ax.annotate(
-        number(paired.mean, sign=True), (paired.mean, place), (0, 6), textcoords="offset points",
-        ha="center", fontsize=8.5, color=INK,
-    )  # fmt: skip
+        number(paired.mean, sign=True),
+        (paired.mean, place),
+        (0, 6),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8.5,
+        color=INK,
+    )

@@ -11,7 +11,7 @@ from realm.benchmark.curves import calibration_curve
 from realm.benchmark.figures.lines import draw_budgets
 from realm.benchmark.part import Benchmark
 from realm.benchmark.rows import BenchmarkRow
-from realm.evaluation.style import figure_file, quiet_grid
+from realm.report.style import figure_file, quiet_grid
 
 
 def calibration_figure(

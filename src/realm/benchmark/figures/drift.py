@@ -15,7 +15,7 @@ from realm.benchmark.part import Benchmark
 from realm.benchmark.rows import BenchmarkRow
 from realm.benchmark.tables import DRIFT_METHODS, drift_curves
 from realm.evaluation.results import ResultRow
-from realm.evaluation.style import MUTED, figure_file, quiet_grid
+from realm.report.style import MUTED, figure_file, quiet_grid
 
 STYLES = ("-", ":", "--")
 

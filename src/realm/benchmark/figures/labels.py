@@ -12,8 +12,8 @@ from realm.benchmark.figures.lines import draw_budgets
 from realm.benchmark.part import Benchmark
 from realm.benchmark.rows import BenchmarkRow
 from realm.evaluation.comparison import paired_interval
-from realm.evaluation.style import MUTED, colour, figure_file, quiet_grid
-from realm.evaluation.tables import labels_text, number
+from realm.report.style import MUTED, colour, figure_file, quiet_grid
+from realm.report.tables import labels_text, number
 
 
 def labels_figure(
@@ -33,9 +33,13 @@ def labels_figure(
                 right.plot([place] * 2, [gain.low, gain.high], color=colour("student"), alpha=0.6)
             right.plot([place], [gain.mean], "o", color=colour("student"), markersize=7)
             right.annotate(
-                number(gain.mean, sign=True), (place, gain.mean), (9, 0), fontsize=9,
-                textcoords="offset points", va="center",
-            )  # fmt: skip
+                number(gain.mean, sign=True),
+                (place, gain.mean),
+                (9, 0),
+                fontsize=9,
+                textcoords="offset points",
+                va="center",
+            )
         right.set_xticks(range(len(curve)), [labels_text(label_s) for label_s in curve])
         right.set_xlim(-0.4, len(curve) - 0.3)
         right.axhline(0, color=MUTED, linewidth=1)

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 
 from realm.benchmark.curves import Point, point
 from realm.evaluation.results import LabelBudget, ResultRow, methods_of
-from realm.evaluation.style import colour, marker, spread_labels
-from realm.evaluation.tables import labels_text
+from realm.report.style import colour, marker, spread_labels
+from realm.report.tables import labels_text
 
 
 def draw_curve(
@@ -46,9 +46,15 @@ def name_ends(ax: Axes, ends: Sequence[tuple[str, float]]) -> None:
     heights = [(value - low) / (high - low) for _, value in ends]
     for (method, _), height in zip(ends, spread_labels(heights, gap=0.07), strict=True):
         ax.annotate(
-            method, (1.0, height), (5, 0), xycoords="axes fraction", textcoords="offset points",
-            va="center", fontsize=9, color=colour(method),
-        )  # fmt: skip
+            method,
+            (1.0, height),
+            (5, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=colour(method),
+        )
 
 
 def _budget_name(label_s: LabelBudget) -> str:

@@ -11,8 +11,8 @@ from realm.benchmark.figures.lines import draw_curve
 from realm.benchmark.part import Benchmark
 from realm.benchmark.rows import BenchmarkRow, select
 from realm.evaluation.results import methods_of
-from realm.evaluation.style import colour, figure_file, quiet_grid
-from realm.evaluation.tables import number
+from realm.report.style import colour, figure_file, quiet_grid
+from realm.report.tables import number
 
 
 def lookahead_figure(
@@ -29,9 +29,14 @@ def lookahead_figure(
         draw_curve(ax, [base + wait for wait in curve], points, "student")
         for wait, at in zip(curve, points, strict=True):
             ax.annotate(
-                f"+{wait:g} ms: {number(at.mean)}", (base + wait, at.mean), (9, -4),
-                textcoords="offset points", ha="left", va="top", fontsize=8.5,
-            )  # fmt: skip  # below and to the right, where a rising curve leaves room
+                f"+{wait:g} ms: {number(at.mean)}",
+                (base + wait, at.mean),
+                (9, -4),
+                textcoords="offset points",
+                ha="left",
+                va="top",
+                fontsize=8.5,
+            )  # below and to the right, where a rising curve leaves room
         main = select(rows, "main")
         for method in methods_of([row for row in main if not row.causal]):
             height = point(main, method).mean
@@ -39,9 +44,15 @@ def lookahead_figure(
                 continue
             ax.axhline(height, color=colour(method), linestyle="--", linewidth=1.2)
             ax.annotate(
-                method, (1.0, height), (4, 0), xycoords=("axes fraction", "data"),
-                textcoords="offset points", va="center", fontsize=8.5, color=colour(method),
-            )  # fmt: skip
+                method,
+                (1.0, height),
+                (4, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="center",
+                fontsize=8.5,
+                color=colour(method),
+            )
         ax.margins(x=0.2, y=0.2)
         ax.set_xlabel(f"latency, ms: signal chain and bin {number(base, digits=0)}, plus lookahead")
         ax.set_ylabel("R² on test time")

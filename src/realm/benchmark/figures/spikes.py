@@ -13,8 +13,8 @@ from realm.benchmark.curves import point
 from realm.benchmark.part import Benchmark
 from realm.benchmark.rows import BenchmarkRow, select
 from realm.evaluation.results import methods_of
-from realm.evaluation.style import INK, colour, figure_file, quiet_grid
-from realm.evaluation.tables import number
+from realm.report.style import INK, colour, figure_file, quiet_grid
+from realm.report.tables import number
 
 WIDTH = 0.36
 SHARE = 0.9
@@ -40,9 +40,14 @@ def spikes_figure(
                 ax.plot([x] * len(at.seeds), at.seeds, "k.", markersize=3)
                 top = max(at.mean, 0, SHARE * point(spikes, method).mean)
                 ax.annotate(
-                    f"{name}\n{number(at.mean)}", (x, top), (0, 4), fontsize=8.5,
-                    textcoords="offset points", ha="center", va="bottom",
-                )  # fmt: skip
+                    f"{name}\n{number(at.mean)}",
+                    (x, top),
+                    (0, 4),
+                    fontsize=8.5,
+                    textcoords="offset points",
+                    ha="center",
+                    va="bottom",
+                )
         ax.set_xticks(range(len(methods)), methods)
         ax.margins(y=0.2)
         ax.set_ylabel("R² on test time")

@@ -136,9 +136,17 @@ def there(kept: Kept, known: Parameters, out: Array, scratch: Scratch) -> None:
     np.matmul(C, kept.states[:, :-1], out=kept.in_chunks(spare))
     normed = scratch.take("normed", *kept.scale.shape, inner)
     gate_and_norm(
-        kept.y, spare, from_start, kept.convolved, kept.projected, known.skip, known.weight,
-        kept.y.dtype.type(EPSILON), kept.scale, normed,
-    )  # fmt: skip
+        kept.y,
+        spare,
+        from_start,
+        kept.convolved,
+        kept.projected,
+        known.skip,
+        known.weight,
+        kept.y.dtype.type(EPSILON),
+        kept.scale,
+        normed,
+    )
     np.matmul(normed, known.out.T, out=out)
 
 
@@ -159,16 +167,34 @@ def back(
     normed = scratch.take("normed", *kept.scale.shape, inner)
     g_normed = np.matmul(given.x, known.out, out=scratch.like("g_normed", normed))
     gate_and_norm_back(
-        kept.y, kept.convolved, kept.projected, known.skip, known.weight, kept.scale, g_normed,
-        g_y, g_projected, g_known.skip, g_known.weight, normed,
-    )  # fmt: skip
+        kept.y,
+        kept.convolved,
+        kept.projected,
+        known.skip,
+        known.weight,
+        kept.scale,
+        g_normed,
+        g_y,
+        g_projected,
+        g_known.skip,
+        g_known.weight,
+        normed,
+    )
     _add_product(g_known.out, given.x, normed, scratch)
     g_convolved = scratch.like("g_convolved", kept.convolved)
     _back_through_state(kept, known, g_y, given, wanted, g_convolved, g_projected, g_known, scratch)
     convolve_back(
-        kept.projected, kept.past, inner, known.taps, known.bias, g_convolved, g_projected,
-        wanted.past, g_known.taps, g_known.bias,
-    )  # fmt: skip
+        kept.projected,
+        kept.past,
+        inner,
+        known.taps,
+        known.bias,
+        g_convolved,
+        g_projected,
+        wanted.past,
+        g_known.taps,
+        g_known.bias,
+    )
     g_known.shift[inner:] += g_convolved[:, :time, inner:].sum((0, 1))
     heard, channels = given.past.shape[1:]
     g_projected[:, time - heard :, inner : inner + channels] += given.past
@@ -178,9 +204,16 @@ def back(
 
 
 def _back_through_state(
-    kept: Kept, known: Parameters, g_y: Array, given: Given, wanted: Given, g_convolved: Array,
-    g_projected: Array, g_known: Parameters, scratch: Scratch,
-) -> None:  # fmt: skip
+    kept: Kept,
+    known: Parameters,
+    g_y: Array,
+    given: Given,
+    wanted: Given,
+    g_convolved: Array,
+    g_projected: Array,
+    g_known: Parameters,
+    scratch: Scratch,
+) -> None:
     """Fill the gradients of the convolved channels, of the first state and of the steps."""
     from_start, to_end = _fading(kept, scratch)
     u, spare = scratch.like("u", kept.y), scratch.like("spare", kept.y)
@@ -217,9 +250,18 @@ def _back_through_state(
     # 4. u = dt x, and the decays.
     g_dt, g_decay = scratch.like("g_dt", kept.dt), scratch.like("g_decay", kept.dt)
     chunks.collect(
-        kept.convolved, kept.dt, to_end, known.skip, kept.y, g_y, spare, u, g_convolved, g_dt,
+        kept.convolved,
+        kept.dt,
+        to_end,
+        known.skip,
+        kept.y,
+        g_y,
+        spare,
+        u,
+        g_convolved,
+        g_dt,
         g_decay,
-    )  # fmt: skip
+    )
     first, q = g_projected.shape[2] - kept.heads, overlap.shape[2]
     chunks.steps_back(kept.dt, known.A, passed_on, g_dt, g_decay, q, first, g_projected, g_known.A)
 

@@ -137,9 +137,18 @@ def carry_back(from_start: Any, states: Any, g_states: Any, passed_on: Any) -> N
 
 @compiled
 def collect(
-    convolved: Any, dt: Any, to_end: Any, skip: Any, y: Any, g_y: Any, gu_end: Any, gu: Any,
-    g_convolved: Any, g_dt: Any, g_decay: Any,
-) -> None:  # fmt: skip
+    convolved: Any,
+    dt: Any,
+    to_end: Any,
+    skip: Any,
+    y: Any,
+    g_y: Any,
+    gu_end: Any,
+    gu: Any,
+    g_convolved: Any,
+    g_dt: Any,
+    g_decay: Any,
+) -> None:
     """Gradient of x, the first i columns of g_convolved, and those of dt and decay (g, q, h).
 
     gu (g, q, i) came from inside the chunk, gu_end, before `to_end`, through its final state.
@@ -166,9 +175,16 @@ def collect(
 
 @compiled
 def steps_back(
-    dt: Any, A: Any, passed_on: Any, g_dt: Any, g_decay: Any, q: int, first: int,
-    g_projected: Any, g_A: Any,
-) -> None:  # fmt: skip
+    dt: Any,
+    A: Any,
+    passed_on: Any,
+    g_dt: Any,
+    g_decay: Any,
+    q: int,
+    first: int,
+    g_projected: Any,
+    g_A: Any,
+) -> None:
     """Gradients of `steps`: columns of g_projected from `first` on are filled, g_A is summed."""
     time = g_projected.shape[1]
     for s in range(dt.shape[0]):

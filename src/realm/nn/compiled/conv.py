@@ -63,9 +63,17 @@ def convolve(
 
 @compiled
 def convolve_back(
-    projected: Any, past: Any, first: int, taps: Any, bias: Any, g_out: Any,
-    g_projected: Any, g_past: Any, g_taps: Any, g_bias: Any,
-) -> None:  # fmt: skip
+    projected: Any,
+    past: Any,
+    first: int,
+    taps: Any,
+    bias: Any,
+    g_out: Any,
+    g_projected: Any,
+    g_past: Any,
+    g_taps: Any,
+    g_bias: Any,
+) -> None:
     """Gradients of `convolve`: columns of g_projected and g_past are filled, the others summed."""
     one, (n_taps, channels) = taps.dtype.type(1), taps.shape
     linear, g_row = np.empty_like(bias), np.empty_like(bias)

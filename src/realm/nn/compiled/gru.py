@@ -30,9 +30,14 @@ def fused_gru_layer(
 class _FusedLayer(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, first: Tensor, weight_x: Tensor, weight_h: Tensor, bias_x: Tensor,
+        ctx: Any,
+        x: Tensor,
+        first: Tensor,
+        weight_x: Tensor,
+        weight_h: Tensor,
+        bias_x: Tensor,
         bias_h: Tensor,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """Compute all bins and keep the gates for the backward pass."""
         (time, batch, _), d = x.shape, weight_h.shape[1]
         hidden = x.new_empty(time + 1, batch, d)

@@ -94,9 +94,16 @@ def _room(x: Array, past: Array, state: Tensor, chunk: int, known: Parameters) -
     states = empty(n_chunks + 1, n, heads * p)
     states[:, 0] = _array(state.permute(0, 3, 1, 2).flatten(2))
     return Kept(
-        x, past, states, empty(time, len(known.project)), empty(padded, past.shape[2]),
-        empty(padded, heads), empty(padded, heads), empty(padded, heads * p), empty(time),
-    )  # fmt: skip
+        x,
+        past,
+        states,
+        empty(time, len(known.project)),
+        empty(padded, past.shape[2]),
+        empty(padded, heads),
+        empty(padded, heads),
+        empty(padded, heads * p),
+        empty(time),
+    )
 
 
 def _blocks(kept: Kept) -> list[slice]:

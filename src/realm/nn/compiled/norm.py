@@ -15,9 +15,17 @@ from realm.nn.compiled.elementary import compiled, logistic
 
 @compiled
 def gate_and_norm(
-    y: Any, across: Any, from_start: Any, convolved: Any, projected: Any, skip: Any, weight: Any,
-    epsilon: Any, scale: Any, out: Any,
-) -> None:  # fmt: skip
+    y: Any,
+    across: Any,
+    from_start: Any,
+    convolved: Any,
+    projected: Any,
+    skip: Any,
+    weight: Any,
+    epsilon: Any,
+    scale: Any,
+    out: Any,
+) -> None:
     """Complete y and write out = RMSNorm((y + skip x) silu(gate)) weight.
 
     y (s, l', i) from inside the chunks, to which `across` (s, l', i) times from_start (s, l', h)
@@ -47,9 +55,19 @@ def gate_and_norm(
 
 @compiled
 def gate_and_norm_back(
-    y: Any, convolved: Any, projected: Any, skip: Any, weight: Any, scale: Any, g_out: Any,
-    g_y: Any, g_projected: Any, g_skip: Any, g_weight: Any, out: Any,
-) -> None:  # fmt: skip
+    y: Any,
+    convolved: Any,
+    projected: Any,
+    skip: Any,
+    weight: Any,
+    scale: Any,
+    g_out: Any,
+    g_y: Any,
+    g_projected: Any,
+    g_skip: Any,
+    g_weight: Any,
+    out: Any,
+) -> None:
     """Gradients of `gate_and_norm`; g_y (s, l', i) is zero in the padding, `out` computed again.
 
     The first i columns of g_projected are filled; g_skip and g_weight are summed.

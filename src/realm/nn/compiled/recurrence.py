@@ -48,7 +48,7 @@ def recur_back(
     hidden values' part, and g_final (b, d), that of the last hidden values, that of the first.
 
     weight (3 d, d) is the other way round; g_out (l, b, d) is that of all hidden values.
-    """  # fmt: skip
+    """
     time, batch, width = inside.shape
     one = weight.dtype.type(1)
     passed = np.empty((batch, width), weight.dtype)

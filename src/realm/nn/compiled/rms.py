@@ -66,9 +66,13 @@ class _FusedNorm(torch.autograd.Function):
         x, weight, scale = ctx.saved_tensors
         g_x, g_weight = torch.empty_like(x), torch.zeros_like(weight)
         norm_back(
-            _rows(x), _array(weight), _array(scale.flatten()), _rows(g_out.contiguous()),
-            _rows(g_x), _array(g_weight),
-        )  # fmt: skip
+            _rows(x),
+            _array(weight),
+            _array(scale.flatten()),
+            _rows(g_out.contiguous()),
+            _rows(g_x),
+            _array(g_weight),
+        )
         return g_x, g_weight, None
 
 

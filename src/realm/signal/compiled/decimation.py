@@ -42,9 +42,16 @@ def add(x: Any, weights: Any, start: int, stop: int, phase: int, sums: Any) -> N
     "float64[:, ::1], boolean[:, ::1], float64[:, ::1])"
 )
 def decimate(
-    x: Any, bad: Any, weights: Any, phase: int, sums: Any, replaced: Any,
-    samples: Any, mostly: Any, share: Any,
-) -> None:  # fmt: skip
+    x: Any,
+    bad: Any,
+    weights: Any,
+    phase: int,
+    sums: Any,
+    replaced: Any,
+    samples: Any,
+    mostly: Any,
+    share: Any,
+) -> None:
     """Decimate a chunk that begins at this phase; `sums` and `replaced` are written over."""
     raw, channels = x.shape
     last, factor = sums.shape[0] - 1, weights.shape[1]
@@ -87,8 +94,15 @@ class CompiledDecimation:
         mostly = np.empty(shape, dtype=np.bool_)
         sums, replaced = state.sums.copy(), state.replaced.copy()
         decimate(
-            behaved(x.samples), behaved(x.bad), self._weights, phase, sums, replaced,
-            samples, mostly, share,
-        )  # fmt: skip
+            behaved(x.samples),
+            behaved(x.bad),
+            self._weights,
+            phase,
+            sums,
+            replaced,
+            samples,
+            mostly,
+            share,
+        )
         after = DecimationState(state.n_samples + raw, sums, replaced)
         return Guarded(samples, mostly, Raw(raw, share)), after

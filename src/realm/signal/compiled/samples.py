@@ -45,10 +45,23 @@ def centred(raw: Any, centre: Any, reach: Any, out: Any, beyond: Any) -> None:
     f"{COUNTS}, {COUNTS}, {FLAGS}, {FLOATS}, {COUNTS}, {CHUNK}, {CHUNK_FLAGS})"
 )
 def guard(
-    raw: Any, centre: Any, reach: Any, rail: Any, limits: Any, dead: Any, weight: Any,
-    previous: Any, repeats: Any, bad_run: Any, good_run: Any, masked: Any, last: Any, age: Any,
-    samples: Any, bad: Any,
-) -> None:  # fmt: skip
+    raw: Any,
+    centre: Any,
+    reach: Any,
+    rail: Any,
+    limits: Any,
+    dead: Any,
+    weight: Any,
+    previous: Any,
+    repeats: Any,
+    bad_run: Any,
+    good_run: Any,
+    masked: Any,
+    last: Any,
+    age: Any,
+    samples: Any,
+    bad: Any,
+) -> None:
     """Guard a chunk into `samples` and `bad`; what is remembered (channels,) is written over.
 
     A few samples of all channels are taken at once. Where all of a channel's are in reach, and too
@@ -143,9 +156,13 @@ class CompiledGuard:
             return self._plain(raw, state)
         previous, repeats, bad_run, good_run, masked, (last, age) = state
         after = GuardState(
-            previous.copy(), repeats.copy(), bad_run.copy(), good_run.copy(), masked.copy(),
+            previous.copy(),
+            repeats.copy(),
+            bad_run.copy(),
+            good_run.copy(),
+            masked.copy(),
             HoldState(last.copy(), age.copy()),
-        )  # fmt: skip
+        )
         out = Guarded(np.empty(raw.shape), np.empty(raw.shape, dtype=np.bool_))
         known = (*self._channels, self._limits, self._dead, self._weight)
         guard(behaved(raw), *known, *after[:-1], *after.hold, *out[:2])

@@ -1,0 +1,164 @@
+"""From a trained decoder to a bundle for the rig: `realm bundle`."""
+
+from __future__ import annotations
+
+import copy
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import realm
+from realm.decoder.decoder import MANIFEST, Decoder
+from realm.files import read_json, sha256_file
+from realm.nn.encoder import CausalEncoder
+from realm.nn.student import Student
+from realm.streaming.bundle import Bundle
+from realm.streaming.weights import StudentSizes
+
+AT_REST = ("velocity", "speed")  # targets whose neutral value is zero: stand still
+PACKAGES = ("numpy", "scipy", "safetensors", "numba", "torch")
+# Parameters of a mixer under their names in a bundle.
+MIXER = {
+    "to_gate.weight": "gate.weight",
+    "to_gate.bias": "gate.bias",
+    "to_xBC.weight": "xBC.weight",
+    "to_dt.weight": "dt.weight",
+    "to_dt.bias": "dt.bias",
+    "conv_weight": "conv.weight",
+    "conv_bias": "conv.bias",
+    "B_bias": "B_bias",
+    "C_bias": "C_bias",
+    "A_log": "A_log",
+    "D": "D",
+    "norm_weight": "out_norm",
+    "out.weight": "out.weight",
+}
+
+
+def bundle_model(
+    model: Path | str, out: Path | str, session_id: str | None = None, quorum: float = 0.5
+) -> Bundle:
+    """Write the bundle of one session of a saved decoder.
+
+    Args:
+        model: folder of a saved decoder, or of a run with one seed.
+        out: folder for the bundle.
+        session_id: which session; None = the decoder's only one.
+        quorum: see `Bundle`.
+
+    Raises:
+        ValueError: no decoder there, no such session, or `out` holds something else.
+        OSError: the bundle cannot be written.
+    """
+    folder = _find_model(Path(model))
+    decoder = Decoder.from_pretrained(folder)
+    bundle = bundle_decoder(decoder, session_id, quorum, provenance=_training(folder))
+    bundle.save(out)
+    return bundle
+
+
+def bundle_decoder(
+    decoder: Decoder,
+    session_id: str | None = None,
+    quorum: float = 0.5,
+    provenance: dict[str, Any] | None = None,
+) -> Bundle:
+    """The bundle of one session of a decoder; `provenance` adds to its recipe.
+
+    Raises:
+        ValueError: no such session, or a student that a bundle cannot hold.
+    """
+    chosen = decoder.initial_state(session_id).session_id
+    recipe, chain = decoder.fitted_recipe, decoder.chain(chosen)
+    weights = _weights(decoder.student_, chosen)
+    names = decoder.behavior_names_
+    sizes = recipe.distill.encoder.mixer_arguments()
+    del sizes["timescale_bins"]  # says where training began
+    mean = np.zeros(len(names)) if recipe.data.target in AT_REST else weights["scale.mean"]
+    return Bundle(
+        session_id=chosen,
+        subject=decoder.student_.adapters.session(chosen).subject,
+        chain=chain,
+        sizes=StudentSizes(
+            features=chain.n_channels * chain.n_bands,
+            behavior=len(names),
+            layers=recipe.distill.encoder.layers,
+            **sizes,
+        ),
+        weights=weights,
+        lookahead_bins=decoder.lookahead_bins,
+        behavior_names=names,
+        behavior_unit=decoder.behavior_unit_,
+        target=recipe.data.target,
+        neutral=tuple(mean.tolist()),
+        quorum=quorum,
+        versions=_versions(),
+        provenance={"recipe": recipe.resolved(), **(provenance or {})},
+    )
+
+
+def _weights(student: Student, session_id: str) -> dict[str, NDArray[np.float64]]:
+    """The student's numbers for one session in float64, its adapter as one matrix."""
+    if not isinstance(student.encoder, CausalEncoder):
+        raise ValueError(
+            f"expected a student with a Mamba-2 encoder, got {type(student.encoder).__name__}; "
+            "bundle the student of a run, not a baseline"
+        )
+    exact = copy.deepcopy(student).double()
+    mean, std = exact.head.scale(session_id)
+    tensors = {
+        "adapter.weight": exact.adapters.weight(session_id).t(),
+        "adapter.bias": exact.adapters.bias(session_id),
+        "head.weight": exact.head.linear.weight,
+        "head.bias": exact.head.linear.bias,
+        "scale.mean": mean,
+        "scale.std": std,
+    }
+    for index, (norm, mixer) in enumerate(
+        zip(exact.encoder.norms, exact.encoder.mixers, strict=True)
+    ):
+        tensors[f"layers.{index}.norm"] = norm.weight
+        values = dict(mixer.named_parameters())
+        tensors |= {f"layers.{index}.{MIXER[name]}": value for name, value in values.items()}
+    return {
+        name: np.ascontiguousarray(tensor.detach().cpu().numpy())
+        for name, tensor in tensors.items()
+    }
+
+
+def _find_model(folder: Path) -> Path:
+    """The folder itself, or the decoder of the only seed of a run."""
+    found = sorted(path.parent for path in folder.glob(f"seed*/model/{MANIFEST}"))
+    if (folder / MANIFEST).is_file() or not found:
+        return folder
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder}: expected one decoder, this run has {', '.join(map(str, found))}; "
+            "name one of them"
+        )
+    return found[0]
+
+
+def _training(model: Path) -> dict[str, Any]:
+    """What the run's record says of the training, and which decoder the bundle was made of."""
+    facts: dict[str, Any] = {"decoder_sha256": sha256_file(model / MANIFEST)}
+    record = model.parents[1] / "run.json" if len(model.parents) > 1 else None
+    if record is not None and record.is_file():
+        run = read_json(record)
+        facts["seed"] = model.parent.name
+        facts["run"] = {name: run.get(name) for name in ("versions", "commit", "data")}
+    return facts
+
+
+def _versions() -> dict[str, str]:
+    versions = {"realm-lfp": realm.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    return versions

@@ -1,0 +1,495 @@
+"""A decoder: recordings in, behavior out; fitted once, saved as a folder, fed live by chunks.
+
+    decoder = Decoder("reach_sim").fit(recordings)
+    behavior = decoder.predict(recording)                       # a whole file
+    state = decoder.initial_state(session_id)
+    behavior, state = decoder.step(samples, state)              # chunks of any length
+
+`predict` is `step` on the whole recording: there is no second implementation.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from huggingface_hub import ModelHubMixin, snapshot_download
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+
+import realm
+from realm.data.behavior import align
+from realm.data.prepare import prepare_all
+from realm.data.sessions import PreparedSession
+from realm.evaluation.metrics import mean_r2
+from realm.files import (
+    make_folder,
+    read_json,
+    read_tensors,
+    sha256_file,
+    write_json,
+    write_tensors,
+    write_text,
+)
+from realm.nn.adapters import SessionInfo
+from realm.nn.student import Student
+from realm.progress import silent
+from realm.recipe import Recipe, load_recipe, parse_recipe
+from realm.recordings.recording import Recording
+from realm.signal import SignalChain
+from realm.stages import SeedRun
+from realm.training.distill import lookahead_bins
+
+FORMAT = "realm-decoder-1"
+MANIFEST = "decoder.json"
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")  # user/name
+BLOCK_S = 30.0  # how much of a file is read at a time; any value gives the same output
+
+
+class DecoderState(NamedTuple):
+    """Where a stream stands: pass it in, keep what comes back, never change it."""
+
+    session_id: str
+    signal: Any
+    encoder: Any
+    bins: int  # feature bins so far
+
+
+class Decoded(NamedTuple):
+    """What a chunk of samples completes.
+
+    behavior: (bins, dims) in `Decoder.behavior_unit`.
+    filled: (bins, channels) share of each channel's samples that the guard replaced, 1 = masked;
+        of the bin that was heard last, which with a lookahead is later than the one decoded.
+    """
+
+    behavior: NDArray[Any]
+    filled: NDArray[np.float64]
+
+
+CARD = """---
+{{ card_data }}
+---
+
+A causal decoder of behavior from local field potentials, made with REALM (`realm-lfp`).
+`decoder.json` says what it was trained on and what it decodes. To load it:
+`realm.Decoder.from_pretrained(folder)`.
+"""
+
+
+class Decoder(
+    ModelHubMixin,
+    BaseEstimator,  # type: ignore[misc]
+    RegressorMixin,  # type: ignore[misc]
+    library_name="realm-lfp",
+    model_card_template=CARD,
+):
+    """Causal decoder of behavior from raw LFP, with the interface of scikit-learn.
+
+    Args:
+        recipe: a recipe, its file, or the name of one that comes with the package.
+        seed: of everything random in the training; None = the recipe's first.
+        folder: keeps the files of the training; None = a temporary one.
+
+    Attributes, after `fit` or `from_pretrained`:
+        sessions_: ids of the sessions it can decode.
+        behavior_names_, behavior_unit_: of the decoded dimensions.
+    """
+
+    student_: Student
+    chains_: dict[str, SignalChain]
+    behavior_names_: tuple[str, ...]
+    behavior_unit_: str
+
+    def __init__(
+        self,
+        recipe: str | Path | Recipe = "reach_sim",
+        seed: int | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.seed = seed
+        self.folder = folder
+
+    def fit(self, X: Sequence[Path | str], y: None = None) -> Self:
+        """Prepare the recordings, pretrain a teacher, distill the student.
+
+        Args:
+            X: recordings, one per session. Behavior is read from them as the recipe says.
+            y: not used; there for scikit-learn.
+
+        Raises:
+            ValueError: a recording does not fit the recipe; the message names it.
+        """
+        recipe = self._recipe()
+        seed = recipe.seeds[0] if self.seed is None else self.seed
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = make_folder(self.folder or temporary)
+            paths = [Path(path) for path in X]
+            prepared = prepare_all(
+                paths, folder / "prepared", recipe.signal, recipe.data, workers=1, show=False
+            )
+            job = SeedRun(recipe, prepared, folder / f"seed{seed}", seed, silent())
+            student, _ = job.student(job.teacher()[0])
+            return self._take(student, job.sessions, recipe)
+
+    def predict(self, X: Path | str | ArrayLike, session_id: str | None = None) -> NDArray[Any]:
+        """Decode a whole recording, bin by bin as it would run live.
+
+        Args:
+            X: a recording, or samples (samples, channels) in volts at the session's rate.
+            session_id: which session's adapter and statistics to use; None = the one the file
+                names, or the decoder's only one.
+
+        Returns:
+            (bins, dims) in `behavior_unit_`; with a lookahead, the last bins have no output: NaN.
+        """
+        if isinstance(X, str | Path):
+            with Recording.open(X, self._recipe().data.lfp) as recording:
+                return self._predict_recording(recording, session_id or recording.session_id)
+        chosen = session_id or self._only_session()
+        samples = self._checked(np.asarray(X, dtype=np.float64), chosen)
+        decoded, state = self.step(samples, self.initial_state(chosen))
+        return self._padded([decoded.behavior], state)
+
+    def score(self, X: Path | str, y: None = None, sample_weight: None = None) -> float:
+        """R² on the last 20% of a recording, the mean over the behavior's dimensions.
+
+        NaN if the behavior does not vary there.
+        """
+        data = self._recipe().data
+        with Recording.open(X, data.lfp) as recording:
+            decoded = self._predict_recording(recording, recording.session_id)
+            series = recording.behavior(data.behavior)
+            behavior = align(
+                series, data.target, data.smoothing_s, self.bin_ms, len(decoded), recording.start_s
+            )
+        known = behavior.mask & np.isfinite(decoded).all(axis=1)
+        test = slice(int(np.ceil(0.8 * len(decoded))), None)
+        return mean_r2(behavior.values[test], np.nan_to_num(decoded[test]), known[test])
+
+    def initial_state(self, session_id: str | None = None) -> DecoderState:
+        """The state before the first sample of a stream from this session's electrodes."""
+        chosen = session_id or self._only_session()
+        chain = self.chain(chosen)
+        weight = next(self.student_.parameters())
+        encoder = self.student_.initial_state(1, dtype=weight.dtype, device=weight.device)
+        return DecoderState(chosen, chain.initial_state(), encoder, 0)
+
+    @torch.no_grad()
+    def step(self, samples: ArrayLike, state: DecoderState) -> tuple[Decoded, DecoderState]:
+        """Decode the bins that these samples complete.
+
+        Args:
+            samples: (samples, channels) in volts, any number of samples, channels in the order of
+                `channel_names(session_id)`.
+            state: from `initial_state` or the step before; it is not changed.
+
+        Returns:
+            What was decoded, one row per completed bin (after the first `lookahead`), and the
+            state for the next chunk.
+        """
+        chain = self.chain(state.session_id)
+        features, signal = chain.step(np.asarray(samples, dtype=np.float64), state.signal)
+        weight = next(self.student_.parameters())
+        x = torch.from_numpy(np.ascontiguousarray(features.values)).to(weight)[None]
+        output, encoder = self.student_.step(x, state.encoder, state.session_id)
+        units = self.student_.to_units(output.behavior, state.session_id)[0].cpu().numpy()
+        early = max(0, min(len(units), self.lookahead_bins - state.bins))  # no bin to answer yet
+        after = DecoderState(state.session_id, signal, encoder, state.bins + len(units))
+        return Decoded(units[early:], features.filled[early:]), after
+
+    def chain(self, session_id: str) -> SignalChain:
+        """The signal chain of a session, with its statistics."""
+        if session_id not in self.sessions_:
+            raise ValueError(
+                f"expected a session of this decoder ({', '.join(self.sessions_)}), got "
+                f"{session_id!r}; calibrate the decoder to it (realm calibrate)"
+            )
+        return self.chains_[session_id]
+
+    def channel_names(self, session_id: str) -> tuple[str, ...]:
+        """Channels that `step` expects, in order."""
+        return tuple(self.chain(session_id).channel_names)
+
+    @property
+    def sessions_(self) -> tuple[str, ...]:
+        """Ids of the sessions this decoder can decode."""
+        if not hasattr(self, "student_"):
+            raise ValueError("expected a fitted decoder, this one is not; call fit first")
+        return tuple(self.chains_)
+
+    @property
+    def fitted_recipe(self) -> Recipe:
+        """The recipe, read and checked."""
+        return self._recipe()
+
+    @property
+    def bin_ms(self) -> float:
+        """Width of a decoded bin."""
+        return self._recipe().signal.bin_ms
+
+    @property
+    def lookahead_bins(self) -> int:
+        """Future bins that an output waits for."""
+        return lookahead_bins(self._recipe().distill.lookahead_ms, self.bin_ms)
+
+    @classmethod
+    def assemble(
+        cls, student: Student, sessions: Sequence[PreparedSession], recipe: Recipe, seed: int
+    ) -> Decoder:
+        """A decoder of a student that was trained on prepared sessions."""
+        return cls(recipe, seed)._take(student, sessions, recipe)
+
+    def _take(self, student: Student, sessions: Sequence[PreparedSession], recipe: Recipe) -> Self:
+        self.recipe = recipe
+        self.student_ = student.cpu().eval()
+        self.chains_ = {session.session_id: session.chain for session in sessions}
+        self.behavior_names_ = tuple(sessions[0].behavior_names)
+        self.behavior_unit_ = sessions[0].behavior_unit
+        return self
+
+    def _recipe(self) -> Recipe:
+        if not isinstance(self.recipe, Recipe):
+            self.recipe = load_recipe(self.recipe)
+        return self.recipe
+
+    def _only_session(self) -> str:
+        if len(self.sessions_) != 1:
+            raise ValueError(
+                f"expected session_id, one of {', '.join(self.sessions_)}: this decoder knows "
+                "several sessions; say which one the samples come from"
+            )
+        return self.sessions_[0]
+
+    def _predict_recording(self, recording: Recording, session_id: str) -> NDArray[Any]:
+        self._check_channels(recording, session_id)
+        state, pieces = self.initial_state(session_id), []
+        for block in recording.blocks(max(1, round(BLOCK_S * recording.sampling_rate_hz))):
+            decoded, state = self.step(block, state)
+            pieces.append(decoded.behavior)
+        return self._padded(pieces, state)
+
+    def _padded(self, pieces: list[NDArray[Any]], state: DecoderState) -> NDArray[Any]:
+        behavior = np.concatenate([np.zeros((0, len(self.behavior_names_)), np.float32), *pieces])
+        late = min(self.lookahead_bins, state.bins)
+        missing = np.full((late, behavior.shape[1]), np.nan, behavior.dtype)
+        return np.concatenate([behavior, missing])
+
+    def _checked(self, samples: NDArray[Any], session_id: str) -> NDArray[Any]:
+        n_channels = len(self.channel_names(session_id))
+        if samples.ndim != 2 or samples.shape[1] != n_channels:
+            raise ValueError(
+                f"expected samples (samples, {n_channels} channels) of session {session_id!r}, got "
+                f"shape {samples.shape}; give its channels in the order of channel_names"
+            )
+        return samples
+
+    def _check_channels(self, recording: Recording, session_id: str) -> None:
+        try:
+            chain = self.chain(session_id)
+        except ValueError as error:
+            raise ValueError(f"{recording.path}: {error}") from None
+        expected, found = tuple(chain.channel_names), tuple(recording.channel_names)
+        rate = chain.sampling_rate_hz
+        if found != expected:
+            raise ValueError(
+                f"{recording.path}: expected the {len(expected)} channels {_some(expected)} of "
+                f"session {session_id!r}, found {len(found)}: {_some(found)}; give a recording "
+                "from the same electrodes, or calibrate the decoder to this one"
+            )
+        if not np.isclose(rate, recording.sampling_rate_hz, rtol=1e-6):
+            raise ValueError(
+                f"{recording.path}: expected samples at {rate:g} Hz as in session {session_id!r}, "
+                f"found {recording.sampling_rate_hz:g} Hz; resample the recording or calibrate"
+            )
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:
+        """Save weights, signal chains and recipe as a folder; see `ModelHubMixin`.
+
+        Raises:
+            ValueError: the decoder is not fitted.
+            OSError: the folder cannot be written or the disk is full; the message names it.
+        """
+        if not self.sessions_:
+            raise ValueError("expected a fitted decoder, this one has no sessions; call fit first")
+        folder = make_folder(save_directory)
+        kwargs.setdefault("repo_id", folder.name)
+        try:
+            with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as temporary:
+                address: str | None = super().save_pretrained(temporary, **kwargs)
+                # The manifest comes last: nothing is loaded whose hashes differ from it.
+                for path in sorted(Path(temporary).iterdir(), key=lambda p: p.name == MANIFEST):
+                    path.replace(folder / path.name)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"could not save the decoder in {folder}: {os.strerror(error.errno or 0)}; what "
+                "was there is kept. Free space or choose another folder, then save it again",
+            ) from error
+        return address
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Decoder:
+        """Load what `save_pretrained` wrote: a folder, or a repository on the Hugging Face Hub.
+
+        Raises:
+            ValueError: nothing there, or it is damaged, truncated or foreign; the message names
+                the file.
+        """
+        name = pretrained_model_name_or_path
+        if Path(name).is_dir():
+            return cls._load(Path(name))
+        if not HUB_NAME.fullmatch(str(name)):
+            raise ValueError(_no_decoder(name))
+        try:
+            found: Decoder = super().from_pretrained(str(name), **kwargs)
+        except OSError as error:
+            raise ValueError(_no_decoder(name)) from error
+        return found
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        folder = save_directory
+        weights = {k: v.cpu().numpy() for k, v in self.student_.state_dict().items()}
+        write_tensors(folder / "model.safetensors", weights)
+        states = {session: chain.save_state() for session, chain in self.chains_.items()}
+        arrays = {f"{s}/{name}": a for s, (_, parts) in states.items() for name, a in parts.items()}
+        write_tensors(folder / "signal.safetensors", arrays)
+        manifest = {
+            "format": FORMAT,
+            "version": realm.__version__,
+            "recipe": self._recipe().resolved(),
+            "behavior": {"names": list(self.behavior_names_), "unit": self.behavior_unit_},
+            "sessions": [info._asdict() for info in self.student_.sessions],
+            "signal": {session: facts for session, (facts, _) in states.items()},
+            "sha256": {
+                name: sha256_file(folder / name)
+                for name in ("model.safetensors", "signal.safetensors")
+            },
+        }
+        write_json(folder / MANIFEST, manifest)
+        write_json(folder / "config.json", {"recipe": self._recipe().name})  # what the Hub counts
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        **_: Any,
+    ) -> Decoder:
+        found = snapshot_download(
+            model_id,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        return cls._load(Path(found))
+
+    @classmethod
+    def _load(cls, folder: Path) -> Decoder:
+        manifest = read_json(folder / MANIFEST)
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise ValueError(
+                f"{folder / MANIFEST}: expected a decoder of format {FORMAT!r}; this is "
+                "something else. Save the decoder again with this version"
+            )
+        try:
+            return cls._assembled(folder, manifest)
+        except (AttributeError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"{folder / MANIFEST}: expected a decoder whose files fit together, but they "
+                f"do not ({str(error).splitlines()[0]}); copy the whole folder again"
+            ) from error
+
+    @classmethod
+    def _assembled(cls, folder: Path, manifest: dict[str, Any]) -> Decoder:
+        for name in ("model.safetensors", "signal.safetensors"):
+            _check_hash(folder / name, manifest["sha256"][name])
+        recipe = parse_recipe(manifest["recipe"], str(folder / MANIFEST))
+        sessions = [
+            SessionInfo(s["session_id"], s["subject"], tuple(s["channel_names"]), s["n_bands"])
+            for s in manifest["sessions"]
+        ]
+        names = tuple(manifest["behavior"]["names"])
+        student = Student(recipe.distill.encoder, sessions, len(names))
+        tensors = read_tensors(folder / "model.safetensors")
+        student.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
+        decoder = cls(recipe)
+        decoder.student_ = student.eval()
+        decoder.chains_ = {
+            info.session_id: _load_chain(folder, manifest["signal"][info.session_id], info)
+            for info in sessions
+        }
+        decoder.behavior_names_, decoder.behavior_unit_ = names, manifest["behavior"]["unit"]
+        return decoder
+
+
+def write_decoded(decoder: Decoder, file: Path, out: Path, session_id: str | None = None) -> int:
+    """Decode a recording into a CSV: the time at which each bin ends, then its behavior.
+
+    Times are on the clock of the recording, missing outputs are empty cells. Returns the number of
+    bins.
+    """
+    decoded = decoder.predict(file, session_id)
+    with Recording.open(file, decoder.fitted_recipe.data.lfp) as recording:
+        start_s = recording.start_s
+    times = start_s + (np.arange(len(decoded)) + 1) * decoder.bin_ms / 1000
+    lines = [",".join(["time_s", *decoder.behavior_names_])]
+    for time_s, values in zip(times, decoded, strict=True):
+        cells = ("" if np.isnan(v) else f"{v:.7g}" for v in values)
+        lines.append(",".join([f"{time_s:.6f}", *cells]))
+    write_text(out, "\n".join(lines) + "\n")
+    return len(decoded)
+
+
+def _check_hash(path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path}: expected this file, found none; copy the whole folder again")
+    if sha256_file(path) != expected:
+        raise ValueError(
+            f"{path}: expected SHA-256 {expected[:12]}…, the file has another; it is damaged or of "
+            "another decoder, copy the whole folder again"
+        )
+
+
+def _no_decoder(name: str | Path) -> str:
+    return (
+        f"{name}: expected the folder of a saved decoder (or its name on the Hugging Face Hub), "
+        "found none; check the path"
+    )
+
+
+def _load_chain(folder: Path, facts: dict[str, Any], info: SessionInfo) -> SignalChain:
+    path, prefix = folder / "signal.safetensors", f"{info.session_id}/"
+    arrays = {
+        name.removeprefix(prefix): array
+        for name, array in read_tensors(path).items()
+        if name.startswith(prefix)
+    }
+    try:
+        chain = SignalChain.load_state(facts, arrays)
+    except ValueError as error:
+        raise ValueError(f"{path}, session {info.session_id!r}: {error}") from error
+    if tuple(chain.channel_names) != info.channel_names:
+        raise ValueError(
+            f"{path}: expected the channels {_some(info.channel_names)} for session "
+            f"{info.session_id!r}, found {_some(chain.channel_names)}; copy the whole folder again"
+        )
+    return chain
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 6 else ", ".join([*names[:5], "…", names[-1]])

@@ -1,0 +1,1 @@
+"""What competes: every method behind one interface, its settings beside it."""

@@ -1,0 +1,103 @@
+"""Modules that have moved: the old name still works for one release, with a warning.
+
+`import realm` installs it. This file goes with the release after 0.2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+# The old name of a module, or of a package with all that is in it, and the new one.
+MOVED = {
+    "realm.bundling": "realm.decoder.bundling",
+    "realm.calibration": "realm.decoder.calibration",
+    "realm.data.catalog": "realm.recordings.nwb.contents",
+    "realm.data.electrodes": "realm.recordings.nwb.electrodes",
+    "realm.data.fault": "realm.recordings.fault",
+    "realm.data.formats": "realm.recordings.formats",
+    "realm.data.formats.volts": "realm.volts",
+    "realm.data.hdf": "realm.recordings.hdf",
+    "realm.data.nwb": "realm.recordings.nwb.reader",
+    "realm.data.nwb_session": "realm.recordings.nwb.write",
+    "realm.data.nwb_write": "realm.simulation.write",
+    "realm.data.recording": "realm.recordings.recording",
+    "realm.data.simulate": "realm.simulation.simulate",
+    "realm.data.synthesis": "realm.simulation.synthesis",
+    "realm.data.timeline": "realm.recordings.grid",
+    "realm.demo": "realm.simulation.demo",
+    "realm.evaluation.config": "realm.methods.config",
+    "realm.evaluation.experiment": "realm.methods.experiment",
+    "realm.evaluation.figures": "realm.report.metrics_log",
+    "realm.evaluation.kalman": "realm.methods.kalman",
+    "realm.evaluation.kalman_fit": "realm.methods.kalman_fit",
+    "realm.evaluation.lags": "realm.methods.lags",
+    "realm.evaluation.learning_curves": "realm.report.learning_curves",
+    "realm.evaluation.methods": "realm.methods.registry",
+    "realm.evaluation.normal_equations": "realm.methods.normal_equations",
+    "realm.evaluation.outcome": "realm.report.outcome",
+    "realm.evaluation.probes": "realm.methods.probes",
+    "realm.evaluation.protocol": "realm.methods.protocol",
+    "realm.evaluation.report": "realm.report.markdown",
+    "realm.evaluation.ridge": "realm.methods.ridge",
+    "realm.evaluation.session_scores": "realm.report.session_scores",
+    "realm.evaluation.state_space": "realm.methods.state_space",
+    "realm.evaluation.style": "realm.report.style",
+    "realm.evaluation.tables": "realm.report.tables",
+    "realm.evaluation.trajectories": "realm.report.trajectories",
+    "realm.exporting": "realm.decoder.exporting",
+    "realm.onnx_step": "realm.decoder.onnx_step",
+    "realm.run": "realm.runs.run",
+    "realm.training.bidirectional": "realm.methods.bidirectional",
+    "realm.training.masked_transformer": "realm.methods.masked_transformer",
+}
+
+
+class MovedFinder(MetaPathFinder, Loader):
+    """Finds a module under its old name and gives the one that took its place."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, ModuleSpec | None] = {}
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """A specification for a module that has moved; None for every other."""
+        return ModuleSpec(name, self) if new_name(name) else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module under its new name."""
+        new = new_name(spec.name)
+        assert new is not None
+        warnings.warn(
+            f"{spec.name} has moved to {new}; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        module = importlib.import_module(new)
+        self._specs[spec.name] = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module its own specification back; it was run under its new name."""
+        assert module.__spec__ is not None
+        module.__spec__ = self._specs.pop(module.__spec__.name)
+
+
+def new_name(name: str) -> str | None:
+    """The new name of a module, None if it has not moved."""
+    for old in (name, *(name.rsplit(".", n)[0] for n in range(1, name.count(".") + 1))):
+        if old in MOVED:
+            return MOVED[old] + name.removeprefix(old)
+    return None
+
+
+def install() -> None:
+    """Let old names be found; harmless when done before."""
+    if not any(isinstance(finder, MovedFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, MovedFinder())  # before the one that finds files below a package

@@ -1,0 +1,143 @@
+"""Read an NWB recording lazily: LFP in volts on a uniform grid, behavior by its path.
+
+Format: NWB 2, https://nwb-schema.readthedocs.io.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from realm.recordings import hdf
+from realm.recordings.fault import RecordingFaultError
+from realm.recordings.grid import check_increasing, read_timeline
+from realm.recordings.nwb import contents as catalog
+from realm.recordings.nwb.electrodes import read_electrodes
+from realm.recordings.recording import Recording, Signal, TimeSeries
+
+
+def open_nwb(path: Path, lfp_path: str | None = None) -> Recording:
+    """Open an NWB file; `lfp_path` names the neural series where it has several.
+
+    Raises:
+        ValueError: the file or what it says cannot be used; the message says what to do.
+    """
+    file = hdf.open_hdf5(path)
+    try:
+        if "nwb_version" not in file.attrs:
+            raise ValueError(
+                f"{path}: expected an NWB 2 file, but it states no nwb_version; "
+                "convert the recording to NWB (for instance with neuroconv)"
+            )
+        identity = catalog.identity(path, file)
+        signal = _signal(path, file, catalog.choose_lfp(path, file, lfp_path))
+        return Recording(path, identity, signal, (NwbBehavior(path, file),), file.close)
+    except BaseException:
+        file.close()
+        raise
+
+
+class NwbBehavior:
+    """Every time series of an NWB file, inside processing/ or from the root of the file."""
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self._path, self._file = path, file
+
+    def paths(self) -> list[str]:
+        """All series except electrical ones."""
+        return catalog.behavior_paths(self._file)
+
+    def read(self, path: str) -> TimeSeries | None:
+        """The series at `path`, or None."""
+        name = catalog.series_name(self._file, path)
+        return None if name is None else _read_series(self._path, self._file, name)
+
+
+def _signal(path: Path, file: h5py.File, series: str) -> Signal:
+    data = _numeric(path, file, f"{series}/data", dims=(1, 2))
+    timeline = read_timeline(path, file, series, len(data))
+    n_channels = 1 if data.ndim == 1 else int(data.shape[1])
+    electrodes = read_electrodes(path, file, series, n_channels, n_stored=len(data))
+    gain, offset = _calibration(path, file, series, data, n_channels)
+    same = bool((gain == gain[0]).all())
+    scale = gain[:1] if same else gain  # one number for all takes half the time
+
+    def read(first: int, stop: int) -> NDArray[np.float64]:
+        stored: NDArray[Any] = data[first:stop].reshape(stop - first, n_channels)
+        volts = stored.astype(np.float64)
+        volts *= scale
+        if offset:
+            volts += offset
+        return volts
+
+    return Signal(series, timeline, *electrodes, int(data.dtype.itemsize) * 8, read)
+
+
+def _numeric(path: Path, file: h5py.File, name: str, dims: tuple[int, ...]) -> h5py.Dataset:
+    data = hdf.find(file, name)
+    if not isinstance(data, h5py.Dataset) or data.dtype.kind not in "iuf" or data.ndim not in dims:
+        what = f"{data.dtype} of shape {data.shape}" if isinstance(data, h5py.Dataset) else "none"
+        raise ValueError(
+            f"{path}: expected numbers with time first and at most one more axis at {name}, got "
+            f"{what}; choose another series or export this one again"
+        )
+    if data.size == 0:
+        raise ValueError(
+            f"{path}: expected at least one sample at {name}, got shape {data.shape}; "
+            "choose another series or export this one again"
+        )
+    return data
+
+
+def _calibration(
+    path: Path, file: h5py.File, series: str, data: h5py.Dataset, n_channels: int
+) -> tuple[NDArray[np.float64], float]:
+    """Gain per channel and offset that turn stored numbers into the unit of the series."""
+    conversion = hdf.finite_attribute(path, data, "conversion", 1.0)
+    offset = hdf.finite_attribute(path, data, "offset", 0.0)
+    gain = np.full(n_channels, conversion)
+    node = hdf.find(file, f"{series}/channel_conversion")
+    if isinstance(node, h5py.Dataset):
+        if node.shape != (n_channels,):
+            raise ValueError(
+                f"{path}: expected {n_channels} channel conversions at {series}, got shape "
+                f"{node.shape}; write one number per channel into the file"
+            )
+        gain = gain * node[:].astype(np.float64)
+    if not (np.isfinite(gain).all() and (gain != 0).all()):
+        bad = np.flatnonzero(~np.isfinite(gain) | (gain == 0))
+        raise RecordingFaultError(
+            "conversion",
+            f"{path}: expected finite conversions other than 0 at {series}, got {gain[bad[0]]} "
+            f"for channel {int(bad[0])} ({len(bad)} such channels); correct conversion or "
+            "channel_conversion in the file",
+        )
+    return gain, offset
+
+
+def _read_series(path: Path, file: h5py.File, name: str) -> TimeSeries:
+    data = _numeric(path, file, f"{name}/data", dims=(1, 2))
+    stamps = hdf.find(file, f"{name}/timestamps")
+    if isinstance(stamps, h5py.Dataset) and stamps.shape == (len(data),):
+        times = stamps[:].astype(np.float64)
+        check_increasing(path, name, times)
+    else:
+        timeline = read_timeline(path, file, name, len(data))
+        times = timeline.start_s + np.arange(len(data)) / timeline.rate_hz
+    gain, offset = _calibration(path, file, name, data, n_channels=1)
+    values = data[:].astype(np.float64).reshape(len(data), -1) * gain + offset
+    values[~np.isfinite(values)] = np.nan
+    if not np.isfinite(values).any():
+        raise ValueError(
+            f"{path}: expected behavior at {name}, but every value is missing; choose another "
+            "behavior path or repair the series"
+        )
+    unit = hdf.text(data.attrs.get("unit", "arbitrary"))
+    last = name.rsplit("/", 1)[-1]
+    dims = values.shape[1]
+    names = "xyz"[:dims] if 1 < dims <= 3 else [f"{last}_{i}" for i in range(dims)]
+    return TimeSeries(times, values, unit, tuple(names) if dims > 1 else (last,))

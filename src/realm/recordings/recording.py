@@ -1,0 +1,231 @@
+"""One session's recording, whatever file it comes from: LFP in volts on a uniform grid, behavior.
+
+`Recording.open` takes every kind of file in `realm.recordings.formats`. Nothing but the samples
+asked for is read, so a recording larger than memory works where its format allows it. Gaps are NaN
+here; the guard of the signal chain replaces and flags them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realm.recordings.grid import Timeline
+
+
+class TimeSeries(NamedTuple):
+    """A behavior time series.
+
+    Attributes:
+        timestamps_s: (n,) seconds on the clock of the neural samples, increasing.
+        values: (n, dims) float64 in `unit`, NaN where missing.
+        unit: of the values.
+        names: of the dims.
+    """
+
+    timestamps_s: NDArray[np.float64]
+    values: NDArray[np.float64]
+    unit: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The neural samples of a recording.
+
+    Attributes:
+        path: of the series inside the file, for people and for the setting `lfp`.
+        timeline: when the stored samples were taken.
+        channel_names, regions, bad_channels: one entry per channel.
+        bits: that one stored sample of one channel takes.
+        read: (first, stop) of stored samples to volts, (stop - first, channels) float64.
+    """
+
+    path: str
+    timeline: Timeline
+    channel_names: tuple[str, ...]
+    regions: tuple[str, ...]
+    bad_channels: tuple[bool, ...]
+    bits: int
+    read: Callable[[int, int], NDArray[np.float64]]
+
+
+class Behavior(Protocol):
+    """The behavior that a file holds, by path."""
+
+    def paths(self) -> list[str]:
+        """What `read` accepts."""
+        ...
+
+    def read(self, path: str) -> TimeSeries | None:
+        """The series at `path`; None if there is nothing of that name."""
+        ...
+
+
+class NamedBehavior:
+    """Behavior series by name, each read when it is asked for."""
+
+    def __init__(self, series: Mapping[str, Callable[[], TimeSeries]]) -> None:
+        self._series = series
+
+    def paths(self) -> list[str]:
+        """The names."""
+        return list(self._series)
+
+    def read(self, path: str) -> TimeSeries | None:
+        """The series of that name, or None."""
+        found = self._series.get(path)
+        return None if found is None else found()
+
+
+class Recording:
+    """One session's file, open for reading. Use `Recording.open` and close it, or use `with`.
+
+    Attributes:
+        path: of the file.
+        session_id: subject and session, safe as a file name.
+        subject: the subject's id; a session that states none is its own subject.
+        signal: the neural series.
+        files: every file that was read, `path` first; their hashes are the recording's.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        identity: tuple[str, str],
+        signal: Signal,
+        behavior: tuple[Behavior, ...],
+        close: Callable[[], None],
+        files: tuple[Path, ...] = (),
+    ) -> None:
+        self.path, self.signal, self.behavior_sources = path, signal, behavior
+        self.session_id, self.subject = identity
+        self.files = files or (path,)
+        self._close = close
+
+    @staticmethod
+    def open(path: Path | str, lfp_path: str | None = None) -> Recording:
+        """Open a recording; `lfp_path` names the neural series where the file has several.
+
+        Raises:
+            ValueError: the file or what it says cannot be used; the message says what to do.
+        """
+        from realm.recordings.formats import open_recording  # which imports this module
+
+        return open_recording(Path(path), lfp_path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._close()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def lfp_path(self) -> str:
+        """Path of the neural series inside the file."""
+        return self.signal.path
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """One name per channel."""
+        return self.signal.channel_names
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Where each channel lies, empty where unknown."""
+        return self.signal.regions
+
+    @property
+    def bad_channels(self) -> tuple[bool, ...]:
+        """Which channels an experimenter flagged."""
+        return self.signal.bad_channels
+
+    @property
+    def sampling_rate_hz(self) -> float:
+        """Samples per second."""
+        return self.signal.timeline.rate_hz
+
+    @property
+    def n_samples(self) -> int:
+        """Length of the uniform grid."""
+        return self.signal.timeline.n_samples
+
+    @property
+    def start_s(self) -> float:
+        """Time of the first sample on the clock of the file."""
+        return self.signal.timeline.start_s
+
+    @property
+    def sample_bits(self) -> int:
+        """Bits that one stored sample of one channel takes."""
+        return self.signal.bits
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels."""
+        return len(self.channel_names)
+
+    def read(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Samples [start, stop) in volts (or the series' own unit), NaN in gaps.
+
+        Returns:
+            (samples, channels) float64.
+        """
+        start, stop = max(0, start), min(stop, self.n_samples)
+        pieces = list(self.signal.timeline.pieces(start, stop))
+        if len(pieces) == 1 and pieces[0][2] == stop - start:
+            return np.require(self._stored(*pieces[0][1:]), np.float64, ["C", "W", "O"])
+        out = np.full((max(0, stop - start), self.n_channels), np.nan)
+        for grid, stored, count in pieces:
+            out[grid - start : grid - start + count] = self._stored(stored, count)
+        return out
+
+    def _stored(self, first: int, count: int) -> NDArray[np.float64]:
+        try:
+            return self.signal.read(first, first + count)
+        except OSError as error:
+            raise ValueError(
+                f"{self.path}: expected readable samples at {self.lfp_path}, but samples "
+                f"{first} to {first + count} cannot be read ({error}); the file is damaged "
+                "or needs a compression filter that is not installed, copy it again"
+            ) from error
+
+    def blocks(self, n_samples: int) -> Iterator[NDArray[np.float64]]:
+        """The whole recording in consecutive blocks of at most `n_samples` samples."""
+        for start in range(0, self.n_samples, n_samples):
+            yield self.read(start, start + n_samples)
+
+    def behavior_paths(self) -> list[str]:
+        """Paths that `behavior` accepts."""
+        return [path for source in self.behavior_sources for path in source.paths()]
+
+    def behavior(self, path: str) -> TimeSeries:
+        """Read the behavior series at `path`.
+
+        Raises:
+            ValueError: nothing there (the message lists what is), or it cannot be used.
+        """
+        for source in self.behavior_sources:
+            series = source.read(path)
+            if series is not None:
+                return series
+        found = ", ".join(self.behavior_paths()) or "no time series at all"
+        raise ValueError(
+            f"{self.path}: expected a behavior time series at {path!r}, found none; this file "
+            f"has: {found}. Set behavior to one of these paths"
+        )

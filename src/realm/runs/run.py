@@ -1,0 +1,254 @@
+"""The main job: recordings in; a distilled causal decoder, its accuracy and its cost out.
+
+A run is a folder. Each stage leaves its files there and is skipped when they are complete and
+belong to the same recipe and data, so a run that was stopped goes on where it was:
+
+    prepared/            one file per session: features, behavior, splits, provenance
+    seed0/teacher/       metrics.jsonl, checkpoint.safetensors
+    seed0/student/       the same
+    seed0/scratch/, gru/ the same, for baselines that train
+    seed0/model/         the decoder: `realm decode FILE --model DIR`
+    seed0/results.csv    this seed's rows; results.csv holds those of all seeds
+    figures/, report.md, report.html, run.json
+    tracking/            where the recipe asks for TensorBoard
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+
+import realm
+from realm.recordings.formats import find_recordings
+from realm.data.prepare import prepare_all
+from realm.data.sessions import PreparedSession
+from realm.decoder.decoder import Decoder
+from realm.report.metrics_log import read_metrics
+from realm.methods.registry import METHODS, Decode
+from realm.report.outcome import write_decoding, write_outcome
+from realm.methods.protocol import score_session
+from realm.evaluation.results import LabelBudget, ResultRow, read_results, write_results
+from realm.files import make_folder, read_json, sha256_file, write_json
+from realm.nn.student import Student
+from realm.nn.teacher import Teacher
+from realm.progress import Progress, silent
+from realm.recipe import Recipe
+from realm.report.write import write_report
+from realm.stages import STUDENT_PARTS, Clock, SeedRun, each_seed
+from realm.training.tracking import tracked
+
+Stage = Literal["prepare", "pretrain", "distill", "evaluate"]
+
+
+def run(
+    recipe: Recipe,
+    data: Path | str,
+    out: Path | str,
+    *,
+    until: Stage = "evaluate",
+    jobs: int = 1,
+    cluster: bool = False,
+    progress: Progress | None = None,
+) -> list[ResultRow]:
+    """Do the main job up to stage `until`; returns the rows of `results.csv` (none before it).
+
+    `jobs` seeds are trained side by side, one process each.
+
+    Raises:
+        ValueError: the recordings or the folder do not fit; the message says what to do.
+        OSError: the output folder cannot be written, or the disk is full.
+    """
+    out = make_folder(out)
+    check_jobs(jobs)
+    clock = Clock()
+    with clock("prepare"):
+        prepared = prepare(recipe, data, out, jobs, cluster)
+    took = _time_of_preparation(clock, prepared, out / "run.json")
+    if until == "prepare":
+        return []
+    return run_prepared(
+        recipe, prepared, out, until=until, jobs=jobs, progress=progress, preparation=took
+    )
+
+
+def run_prepared(
+    recipe: Recipe,
+    prepared: Sequence[Path],
+    out: Path,
+    *,
+    until: Stage = "evaluate",
+    jobs: int = 1,
+    progress: Progress | None = None,
+    preparation: dict[str, float] | None = None,
+) -> list[ResultRow]:
+    """The main job after preparation, on sessions that may lie in another folder than `out`.
+
+    `preparation` is what preparing them took, for the record.
+    """
+    out, progress = make_folder(out), progress or silent()
+    task = partial(run_seed, recipe, prepared, out, until=until)
+    record = {} if preparation is None else {"prepare": preparation}
+    for seed, stages in each_seed(task, recipe.seeds, jobs, progress).items():
+        record |= {f"seed{seed}/{name}": figures for name, figures in stages.items()}
+    if not Accelerator().is_main_process:
+        return []
+    write_json(out / "run.json", describe(recipe, prepared, out, record))
+    if until != "evaluate":
+        return []
+    rows = [row for seed in recipe.seeds for row in read_results(out / f"seed{seed}/results.csv")]
+    write_results(rows, out / "results.csv")
+    write_outcome(out, [PreparedSession.load(path) for path in prepared], recipe.seeds)
+    write_report(out, measure=False)
+    return rows
+
+
+def check_jobs(jobs: int) -> None:
+    """Refuse processes side by side where processes already share each training."""
+    if jobs > 1 and Accelerator(cpu=not torch.cuda.is_available()).num_processes > 1:
+        raise ValueError(
+            f"--jobs {jobs}: expected 1 under torchrun, whose processes share each training; "
+            "leave --jobs out, or start without torchrun to train seeds side by side"
+        )
+
+
+def prepare(
+    recipe: Recipe,
+    data: Path | str,
+    out: Path,
+    jobs: int = 1,
+    cluster: bool = False,
+) -> list[Path]:
+    """The prepared session files of a run; made by the first process, waited for by the others."""
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    with accelerator.main_process_first():
+        return prepare_all(
+            find_recordings(data), out / "prepared", recipe.signal, recipe.data,
+            workers=jobs, cluster=cluster,
+        )
+
+
+def run_seed(
+    recipe: Recipe, prepared: Sequence[Path], out: Path, seed: int,
+    progress: Progress | None = None, *, until: Stage,
+) -> dict[str, dict[str, float]]:
+    """Train and score one seed; returns wall and CPU seconds of each stage."""
+    progress, folder = progress or silent(), out / f"seed{seed}"
+    name, settings = f"{recipe.name}/seed{seed}", recipe.resolved()
+    with tracked(
+        recipe.tracking, progress.training, name, out / "tracking", settings
+    ) as training:
+        job = SeedRun(recipe, prepared, folder, seed, progress._replace(training=training))
+        return _stages_of(job, until)
+
+
+def _stages_of(job: SeedRun, until: Stage) -> dict[str, dict[str, float]]:
+    teacher, teacher_cpu_s = job.teacher()
+    if until == "pretrain":
+        return job.clock.stages
+    student, student_cpu_s = job.student(teacher)
+    if Accelerator().is_main_process:
+        decoder = Decoder.assemble(student, job.sessions, job.recipe, job.seed)
+        decoder.save_pretrained(job.folder / "model")
+    if until == "evaluate":
+        evaluate_seed(job, teacher, teacher_cpu_s, student, student_cpu_s)
+    return job.clock.stages
+
+
+def evaluate_seed(
+    job: SeedRun, teacher: Teacher, teacher_cpu_s: float, student: Student, student_cpu_s: float
+) -> None:
+    """Train the baselines, score every method, write this seed's rows and decodings."""
+    recipe, fingerprint = job.recipe, job.fingerprint(*STUDENT_PARTS, "baselines")
+    done = job.folder / "evaluated.json"
+    if done.exists() and read_json(done)["fingerprint"] == fingerprint:
+        job.clock.stages |= read_json(done)["stages"]
+        return
+    optimization = recipe.distill.optimization
+    experiment = job.experiment(teacher, teacher_cpu_s, student, student_cpu_s)
+    rows: list[ResultRow] = []
+    for method in [*recipe.baselines.methods, "student"]:
+        job.progress.say(f"seed {job.seed}: {method}")
+        report = job.progress.training(f"seed {job.seed} {method}", optimization.steps)
+        with job.clock(method):
+            rows += _score(job, method, METHODS[method](experiment._replace(report=report)))
+    if Accelerator().is_main_process:
+        write_results(rows, job.folder / "results.csv")
+        write_json(done, {"fingerprint": fingerprint, "stages": job.clock.stages})
+
+
+def _score(job: SeedRun, method: str, decode: Decode) -> list[ResultRow]:
+    rows = []
+    for session in job.sessions:
+        decoding = decode(session)
+        budget: LabelBudget = job.labels.get(session.session_id, "all")
+        rows += score_session(method, session, decoding, job.seed, budget)
+        write_decoding(job.folder / "decoded", method, session, decoding.behavior)
+    return rows
+
+
+def _time_of_preparation(clock: Clock, prepared: Sequence[Path], record: Path) -> dict[str, float]:
+    """What preparation took: this time, or when the files that were found ready were made."""
+    if record.exists() and max(path.stat().st_mtime for path in prepared) < record.stat().st_mtime:
+        earlier: dict[str, float] = read_json(record)["stages"]["prepare"]
+        return earlier
+    return clock.stages["prepare"]
+
+
+def describe(
+    recipe: Recipe, prepared: Sequence[Path], out: Path, stages: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    """What `run.json` says: settings, versions, commit, data hashes, teacher's errors and times."""
+    packages = ("numpy", "scipy", "torch", "torch_brain", "scikit-learn", "accelerate")
+    sessions = [PreparedSession.load(path) for path in prepared]
+    return {
+        "recipe": recipe.resolved(),
+        "versions": {"realm-lfp": realm.__version__, "python": platform.python_version()}
+        | {package: version(package) for package in packages},
+        "commit": commit(),
+        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
+        "data": {
+            session.session_id: {
+                "recording_sha256": session.provenance["input_sha256"],
+                "prepared_sha256": sha256_file(path),
+            }
+            for session, path in zip(sessions, prepared, strict=True)
+        },
+        "reconstruction": {
+            f"seed{seed}": _reconstruction(out / f"seed{seed}") for seed in recipe.seeds
+        },
+        "stages": stages,
+    }
+
+
+def _reconstruction(folder: Path) -> dict[str, float]:
+    """The teacher's best validation: its error on hidden entries and the errors it must beat."""
+    records = read_metrics(folder / "teacher" / "metrics.jsonl")
+    best = max((r for r in records if r["split"] == "validation"), key=lambda r: r["score"])
+    return {name: best[name] for name in ("reconstruction", "channel_mean", "interpolation")}
+
+
+def commit() -> str | None:
+    """The commit of the source tree this package runs from, "+" if it was changed; else None."""
+    folder = Path(__file__).parent
+    try:
+        head = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", str(folder))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()

@@ -1,0 +1,1 @@
+"""Simulated sessions with a known answer, in memory and as NWB files."""
