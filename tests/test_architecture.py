@@ -17,7 +17,7 @@ PACKAGE = Path(realm.__file__).parent
 
 # A module imports from lines above its own, or from its own line.
 LAYERS = [
-    {"moved", "files", "progress", "compiling", "volts"},
+    {"moved", "extensions", "files", "progress", "compiling", "volts"},
     {"workers"},
     {"signal"},
     {"streaming"},
