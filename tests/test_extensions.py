@@ -41,7 +41,7 @@ def test_one_name_from_two_packages_is_refused(
     for name in ("outsider_two", "outsider_three"):
         write_package(tmp_path, name, f"[realm.sinks]\nrobot = {name}:THING\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match="robot.*outsider_(two|three).*outsider_(two|three)"):
+    with pytest.raises(ValueError, match=r"robot.*outsider_(two|three).*outsider_(two|three)"):
         extensions.names("sinks", [])
 
 
@@ -50,5 +50,5 @@ def test_a_broken_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         tmp_path, "outsider_four", "[realm.sinks]\nbroken = outsider_four:THING\n", "import gone\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match="broken.*outsider_four.*gone"):
+    with pytest.raises(ValueError, match=r"broken.*outsider_four.*gone"):
         extensions.load("sinks", "broken")
