@@ -36,7 +36,9 @@ def test_formats_have_names_of_their_own_and_readers_that_exist() -> None:
     assert len({kind.name for kind in FORMATS}) == len(FORMATS)
     for kind in FORMATS:
         module, _, function = kind.reader.partition(":")
-        assert callable(getattr(importlib.import_module(module), function))
+        assert callable(
+            getattr(importlib.import_module(module, "realm.recordings.formats"), function)
+        )
 
 
 def test_a_folder_of_several_formats(session: SimulatedSession, tmp_path: Path) -> None:
