@@ -1,0 +1,1 @@
+"""The main job: recordings in; decoders, scores and a run folder out."""
