@@ -131,21 +131,28 @@ def prepare(
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     with accelerator.main_process_first():
         return prepare_all(
-            find_recordings(data), out / "prepared", recipe.signal, recipe.data,
-            workers=jobs, cluster=cluster,
+            find_recordings(data),
+            out / "prepared",
+            recipe.signal,
+            recipe.data,
+            workers=jobs,
+            cluster=cluster,
         )
 
 
 def run_seed(
-    recipe: Recipe, prepared: Sequence[Path], out: Path, seed: int,
-    progress: Progress | None = None, *, until: Stage,
+    recipe: Recipe,
+    prepared: Sequence[Path],
+    out: Path,
+    seed: int,
+    progress: Progress | None = None,
+    *,
+    until: Stage,
 ) -> dict[str, dict[str, float]]:
     """Train and score one seed; returns wall and CPU seconds of each stage."""
     progress, folder = progress or silent(), out / f"seed{seed}"
     name, settings = f"{recipe.name}/seed{seed}", recipe.resolved()
-    with tracked(
-        recipe.tracking, progress.training, name, out / "tracking", settings
-    ) as training:
+    with tracked(recipe.tracking, progress.training, name, out / "tracking", settings) as training:
         job = SeedRun(recipe, prepared, folder, seed, progress._replace(training=training))
         return _stages_of(job, until)
 
