@@ -28,20 +28,20 @@ import torch
 from accelerate import Accelerator
 
 import realm
-from realm.recordings.formats import find_recordings
 from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSession
 from realm.decoder.decoder import Decoder
-from realm.report.metrics_log import read_metrics
-from realm.methods.registry import METHODS, Decode
-from realm.report.outcome import write_decoding, write_outcome
-from realm.methods.protocol import score_session
 from realm.evaluation.results import LabelBudget, ResultRow, read_results, write_results
 from realm.files import make_folder, read_json, sha256_file, write_json
+from realm.methods.protocol import score_session
+from realm.methods.registry import METHODS, Decode
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
+from realm.recordings.formats import find_recordings
+from realm.report.metrics_log import read_metrics
+from realm.report.outcome import write_decoding, write_outcome
 from realm.report.write import write_report
 from realm.stages import STUDENT_PARTS, Clock, SeedRun, each_seed
 from realm.training.tracking import tracked
