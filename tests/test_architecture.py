@@ -17,7 +17,7 @@ PACKAGE = Path(realm.__file__).parent
 
 # A module imports from lines above its own, or from its own line.
 LAYERS = [
-    {"moved", "extensions", "files", "progress", "compiling", "volts"},
+    {"moved", "extensions", "files", "progress", "compiling", "volts", "versions"},
     {"workers"},
     {"signal"},
     {"streaming"},
@@ -45,9 +45,21 @@ LAYERS = [
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 
 # Loaded on first use only, so that `import realm` needs nothing.
-ALLOWED = {("__init__.py", "realm.decoder.decoder"), ("__init__.py", "realm.moved")}
+ALLOWED = {
+    ("__init__.py", "realm.decoder.decoder"),
+    ("__init__.py", "realm.moved"),
+    ("__init__.py", "realm.versions"),
+}
 # Types, never at run time: models know what windows look like, not where they come from.
 ALLOWED_AS_TYPES = {"realm.data.windows"}
+
+
+# Groups of modules that import each other, to be taken apart; there must be no other.
+KNOWN_CIRCLES = [
+    {"realm.signal.compiled", "realm.signal.engine"},
+    {"realm.recordings.recording", "realm.recordings.formats"}
+    | {f"realm.recordings.formats.{name}" for name in ("channels", "overlay", "series")},
+]
 
 
 class Import(NamedTuple):
@@ -112,6 +124,60 @@ def test_imports_point_only_upward(path: Path) -> None:
         )
         if own == "nn":
             assert other != "data", f"{path}:{found.line}: windows are for typing only"
+
+
+def graph() -> dict[str, set[str]]:
+    """Modules by name, and the modules that each imports, also inside functions; not types."""
+    named = {_module(path): path for path in modules()}
+    return {
+        name: {i.module for i in imports(path) if not i.only_types and i.module in named} - {name}
+        for name, path in named.items()
+    }
+
+
+def _module(path: Path) -> str:
+    names = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(names[:-1] if names[-1] == "__init__" else names)
+
+
+def circles(edges: dict[str, set[str]]) -> list[set[str]]:
+    """Groups of modules of which each reaches each other (strongly connected, after Tarjan)."""
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[set[str]] = []
+
+    def visit(name: str) -> None:
+        order[name] = lowest[name] = len(order)
+        stack.append(name)
+        for other in sorted(edges[name]):
+            if other not in order:
+                visit(other)
+                lowest[name] = min(lowest[name], lowest[other])
+            elif other in stack:
+                lowest[name] = min(lowest[name], order[other])
+        if lowest[name] == order[name]:
+            at = stack.index(name)
+            group = set(stack[at:])
+            del stack[at:]
+            if len(group) > 1:
+                found.append(group)
+
+    for name in sorted(edges):
+        if name not in order:
+            visit(name)
+    return found
+
+
+def test_no_two_modules_import_each_other_on_any_way() -> None:
+    found = circles(graph())
+    assert [c for c in found if not any(c <= known for known in KNOWN_CIRCLES)] == []
+
+
+def test_a_circle_is_found_over_a_third_module() -> None:
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "e"}, "e": set()}
+    assert circles(edges) == [{"a", "b", "c"}]
+    assert "realm.signal.chain" in graph()["realm.signal"]
 
 
 def test_the_check_sees_imports_inside_functions_and_for_types(tmp_path: Path) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from realm import moved
+from realm.versions import own_version
 
 if TYPE_CHECKING:
     from realm.decoder.decoder import Decoder as Decoder
 
-try:
-    __version__ = version("realm-lfp")
-except PackageNotFoundError:  # running from a source tree that was never installed
-    __version__ = "0+unknown"
-
+__version__ = own_version()
 __all__ = ["Decoder", "__version__"]
 
 moved.install()

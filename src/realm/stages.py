@@ -18,12 +18,13 @@ import torch
 from realm.data.sessions import PreparedSession, PreparedSet
 from realm.data.windows import WindowSource
 from realm.files import sha256_json
-from realm.methods.registry import Experiment, new_student, new_teacher
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, Relay, relayed
 from realm.recipe import Recipe
-from realm.training.distill import distill, lookahead_bins
+from realm.signal.binning import lookahead_bins
+from realm.training.build import new_student, new_teacher
+from realm.training.distill import distill
 from realm.training.pretrain import pretrain
 from realm.workers import Workers
 
@@ -101,26 +102,6 @@ class SeedRun:
         )
         self.clock.note("distill", result.wall_s, result.cpu_s)
         return student, result.cpu_s
-
-    def experiment(
-        self, teacher: Teacher, teacher_cpu_s: float, student: Student, student_cpu_s: float
-    ) -> Experiment:
-        """What the methods of this seed share."""
-        distill = self.recipe.distill
-        return Experiment(
-            self.sessions,
-            self.source(distill.optimization.batch_size),
-            self.labels,
-            teacher,
-            teacher_cpu_s,
-            student,
-            student_cpu_s,
-            distill,
-            self.recipe.baselines,
-            self.seed,
-            self.folder,
-            self.fingerprint("data", "signal", "labels", "distill"),
-        )
 
 
 def each_seed(

@@ -14,13 +14,15 @@ from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSession
 from realm.data.windows import WindowSource
 from realm.methods.config import BaselinesConfig
+from realm.methods.experiment import Experiment
 from realm.methods.protocol import score_session
-from realm.methods.registry import METHODS, Experiment, new_student, session_info
+from realm.methods.registry import METHODS
 from realm.nn.encoder import EncoderConfig
 from realm.nn.teacher import Teacher
 from realm.signal import SignalConfig
 from realm.simulation.simulate import SimulationConfig, simulate_session
 from realm.simulation.write import write_session
+from realm.training.build import new_student, session_info
 from realm.training.config import DistillConfig
 
 TINY = EncoderConfig(layers=1, d_model=16, d_state=8, headdim=16)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from realm.training.pretrain import behavior_scales
+from realm.training.build import behavior_scales
 
 
 def session(name: str, subject: str, mean: float, std: float) -> SimpleNamespace:

@@ -18,13 +18,15 @@ from realm.decoder.calibration import add_session, calibrate_student
 from realm.evaluation.results import LabelBudget
 from realm.files import read_json, sha256_json, write_json
 from realm.methods.config import BaselineName
+from realm.methods.experiment import Decode
 from realm.methods.protocol import score_session
 from realm.methods.registry import METHODS as ALL_METHODS
-from realm.methods.registry import Decode, StudentDecoder
+from realm.methods.registry import StudentDecoder
 from realm.progress import Progress
 from realm.recipe import Recipe
+from realm.runs.run import experiment_of
 from realm.stages import STUDENT_PARTS, SeedRun, fingerprint
-from realm.training.pretrain import behavior_scales
+from realm.training.build import behavior_scales
 
 METHODS: tuple[BaselineName, ...] = ("gru", "scratch")  # beside the student
 NO_LABELS, OWN_LABELS = "no labels", "own labels"
@@ -63,7 +65,7 @@ class _Carrier:
         self.job = job
         teacher, teacher_cpu_s = job.teacher()
         student, student_cpu_s = job.student(teacher)
-        self.experiment = job.experiment(teacher, teacher_cpu_s, student, student_cpu_s)
+        self.experiment = experiment_of(job, teacher, teacher_cpu_s, student, student_cpu_s)
         self.budgets: tuple[LabelBudget, ...] = (*job.recipe.benchmark.label_s, "all")
         self.trained = {method: self._trained(method) for method in (*METHODS, "student")}
 

@@ -35,9 +35,7 @@ from realm.benchmark.energy import (
 from realm.data.sessions import PreparedSession, PreparedSet
 from realm.evaluation.results import ResultRow, methods_of, read_results
 from realm.files import read_json, write_text
-from realm.methods.experiment import session_info
 from realm.methods.kalman_fit import LAGS_MS
-from realm.methods.registry import new_student, new_teacher
 from realm.nn.encoder import EncoderConfig
 from realm.nn.gru import GRUEncoder
 from realm.nn.lstm import LSTMEncoder
@@ -45,6 +43,7 @@ from realm.nn.patch_transformer import PatchTransformer
 from realm.nn.transformer import CausalTransformerEncoder
 from realm.recipe import Recipe, parse_recipe
 from realm.report.tables import ResultTable, number
+from realm.training.build import new_student, new_teacher, session_info
 
 FITTED_TO_SESSIONS = ("ridge", "kalman")  # their training is a sum over sessions
 TAUGHT = ("student", "teacher_probe")

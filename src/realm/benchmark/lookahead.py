@@ -13,7 +13,7 @@ from realm.benchmark.part import Benchmark, Part, with_lookahead, with_methods
 from realm.benchmark.rows import BenchmarkRow, of_part
 from realm.files import atomic_path
 from realm.runs.run import run_prepared
-from realm.training.distill import lookahead_bins
+from realm.signal.binning import lookahead_bins
 
 TEACHER_FILES = ("metrics.jsonl", "checkpoint.safetensors")
 

@@ -26,11 +26,12 @@ from realm.benchmark.tuning_table import TrialResult, read_tuning, write_tuning
 from realm.data.sessions import PreparedSession
 from realm.evaluation.metrics import mean_defined, mean_r2
 from realm.files import make_folder, read_json, sha256_json, write_json
-from realm.methods.registry import METHODS, Decode
+from realm.methods.experiment import Decode
+from realm.methods.registry import METHODS
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
-from realm.runs.run import prepare
+from realm.runs.run import experiment_of, prepare
 from realm.stages import SeedRun
 from realm.workers import Workers
 
@@ -155,7 +156,7 @@ def _trained(job: SeedRun, trial: Trial, progress: Progress) -> Decode:
     own = getattr(job.recipe.baselines, trial.method, None)
     optimization = getattr(own, "optimization", job.recipe.distill.optimization)
     report = progress.training(f"{trial.method} trial {trial.trial}", optimization.steps)
-    experiment = job.experiment(teacher, teacher_cpu_s, student, student_cpu_s)
+    experiment = experiment_of(job, teacher, teacher_cpu_s, student, student_cpu_s)
     return METHODS[trial.method](experiment._replace(report=report))
 
 

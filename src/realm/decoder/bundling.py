@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import realm
 from realm.decoder.decoder import MANIFEST, Decoder
 from realm.files import read_json, sha256_file
 from realm.nn.encoder import CausalEncoder
 from realm.nn.student import Student
 from realm.streaming.bundle import Bundle
 from realm.streaming.weights import StudentSizes
+from realm.versions import versions
 
 AT_REST = ("velocity", "speed")  # targets whose neutral value is zero: stand still
 PACKAGES = ("numpy", "scipy", "safetensors", "numba", "torch")
@@ -96,7 +94,7 @@ def bundle_decoder(
         target=recipe.data.target,
         neutral=tuple(mean.tolist()),
         quorum=quorum,
-        versions=_versions(),
+        versions=versions(PACKAGES),
         provenance={"recipe": recipe.resolved(), **(provenance or {})},
     )
 
@@ -152,13 +150,3 @@ def _training(model: Path) -> dict[str, Any]:
         facts["seed"] = model.parent.name
         facts["run"] = {name: run.get(name) for name in ("versions", "commit", "data")}
     return facts
-
-
-def _versions() -> dict[str, str]:
-    versions = {"realm-lfp": realm.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "absent"
-    return versions

@@ -13,15 +13,14 @@ from realm.data.sessions import PreparedSession
 from realm.data.windows import WindowSource
 from realm.decoder.decoder import Decoder
 from realm.files import make_folder, sha256_json
-from realm.methods.registry import session_info
 from realm.nn.student import Student
 from realm.progress import Progress, Report, silent
 from realm.recipe import Recipe, parse_recipe, with_overrides
 from realm.stages import fingerprint
+from realm.training.build import behavior_scales, session_info
 from realm.training.calibrate import calibrate
 from realm.training.config import DistillConfig
 from realm.training.loop import TrainingResult
-from realm.training.pretrain import behavior_scales
 
 
 class Calibration(NamedTuple):

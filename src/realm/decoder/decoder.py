@@ -23,7 +23,6 @@ from huggingface_hub import ModelHubMixin, snapshot_download
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 
-import realm
 from realm.data.behavior import align
 from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSession
@@ -43,8 +42,9 @@ from realm.progress import silent
 from realm.recipe import Recipe, load_recipe, parse_recipe
 from realm.recordings.recording import Recording
 from realm.signal import SignalChain
+from realm.signal.binning import lookahead_bins
 from realm.stages import SeedRun
-from realm.training.distill import lookahead_bins
+from realm.versions import own_version
 
 FORMAT = "realm-decoder-1"
 MANIFEST = "decoder.json"
@@ -363,7 +363,7 @@ class Decoder(
         write_tensors(folder / "signal.safetensors", arrays)
         manifest = {
             "format": FORMAT,
-            "version": realm.__version__,
+            "version": own_version(),
             "recipe": self._recipe().resolved(),
             "behavior": {"names": list(self.behavior_names_), "unit": self.behavior_unit_},
             "sessions": [info._asdict() for info in self.student_.sessions],

@@ -18,7 +18,6 @@ from realm.files import sha256_json
 from realm.methods.config import BaselinesConfig
 from realm.methods.kalman import KalmanDecoder
 from realm.methods.ridge import RidgeDecoder
-from realm.nn.adapters import SessionInfo
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.progress import Report
@@ -65,12 +64,6 @@ class Experiment(NamedTuple):
         settings = getattr(self.baselines, method, None)
         own = None if settings is None else settings.model_dump(mode="json")
         return sha256_json({"shared": self.fingerprint, "method": method, "settings": own})
-
-
-def session_info(session: PreparedSession) -> SessionInfo:
-    """What a model must know of a prepared session."""
-    names = tuple(session.channel_names)
-    return SessionInfo(session.session_id, session.subject, names, len(session.band_names))
 
 
 def deployed_parameters(model: Student | Teacher, session_id: str) -> int:

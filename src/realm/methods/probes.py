@@ -23,11 +23,11 @@ from realm.methods.experiment import (
     Experiment,
     deployed_parameters,
     fit_to_labels,
-    session_info,
 )
 from realm.methods.masked_transformer import encode_recording, pretrain_masked_transformer
 from realm.methods.ridge import LinearProbe
 from realm.nn.patch_transformer import PatchTransformer
+from realm.training.build import session_info
 from realm.training.latents import encode_session
 
 MAE = "transformer_mae_probe"

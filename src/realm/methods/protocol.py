@@ -12,8 +12,8 @@ from realm.data.sessions import PreparedSession
 from realm.evaluation.control import shifted_control
 from realm.evaluation.metrics import score_decoding
 from realm.evaluation.results import LabelBudget, ResultRow, Split
-from realm.methods.registry import Decoding
-from realm.training.distill import lookahead_bins
+from realm.methods.experiment import Decoding
+from realm.signal.binning import lookahead_bins
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,23 +28,21 @@ from realm.methods.experiment import (
     Experiment,
     deployed_parameters,
     fit_to_labels,
-    session_info,
 )
 from realm.methods.kalman import KalmanDecoder
 from realm.methods.probes import teacher_probe_method, transformer_mae_probe_method
 from realm.methods.ridge import RidgeDecoder
-from realm.nn.encoder import EncoderConfig
 from realm.nn.gru import GRUEncoder
 from realm.nn.lstm import LSTMEncoder
 from realm.nn.student import Student
-from realm.nn.teacher import Teacher
 from realm.nn.transformer import CausalTransformerEncoder
+from realm.signal.binning import lookahead_bins
+from realm.training.build import new_student, new_teacher
 from realm.training.config import DistillConfig
 from realm.training.decode import decode_stream
-from realm.training.distill import distill, lookahead_bins
-from realm.training.pretrain import behavior_scales
+from realm.training.distill import distill
 
-__all__ = ["METHODS", "Decode", "Decoding", "Experiment", "session_info"]
+__all__ = ["METHODS", "Decode", "Decoding", "Experiment"]
 
 TIMED_BINS = 200
 
@@ -135,41 +133,6 @@ METHODS: dict[str, Callable[[Experiment], Decode]] = {
     "transformer_mae_probe": transformer_mae_probe_method,
     "student": student_method,
 }
-
-
-def new_teacher(
-    sessions: Sequence[PreparedSession],
-    label_s: Mapping[str, float],
-    config: EncoderConfig,
-    seed: int,
-) -> Teacher:
-    """An untrained teacher of these sessions, its weights drawn from `seed`."""
-    torch.manual_seed(seed)
-    infos = [session_info(session) for session in sessions]
-    teacher = Teacher(config, infos, len(sessions[0].behavior_names))
-    for session_id, scale in behavior_scales(sessions, label_s).items():
-        teacher.set_behavior_scale(session_id, *scale)
-    return teacher
-
-
-def new_student(
-    sessions: Sequence[PreparedSession],
-    label_s: Mapping[str, float],
-    config: DistillConfig,
-    seed: int,
-    make_encoder: Callable[[], nn.Module] | None = None,
-) -> Student:
-    """An untrained student of these sessions, its weights drawn from `seed`.
-
-    `make_encoder` replaces the Mamba-2 encoder by another causal one.
-    """
-    torch.manual_seed(seed)
-    encoder = None if make_encoder is None else make_encoder()
-    infos = [session_info(session) for session in sessions]
-    student = Student(config.encoder, infos, len(sessions[0].behavior_names), encoder)
-    for session_id, scale in behavior_scales(sessions, label_s).items():
-        student.set_behavior_scale(session_id, *scale)
-    return student
 
 
 def _trained_student(

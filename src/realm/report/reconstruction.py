@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from realm.data.sessions import PreparedSession
 from realm.files import read_tensors
-from realm.methods.registry import new_teacher
 from realm.nn.masking import MaskConfig, draw_mask
 from realm.nn.teacher import Teacher
 from realm.recipe import Recipe
@@ -20,6 +19,7 @@ from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section
 from realm.report.style import MUTED, TRUTH, colour, figure_file, quiet_grid
 from realm.report.tables import ResultTable, number
+from realm.training.build import new_teacher
 from realm.training.latents import features_only
 from realm.training.pretrain import VALIDATION_SEED, interpolate
 

@@ -33,8 +33,9 @@ from realm.data.sessions import PreparedSession
 from realm.decoder.decoder import Decoder
 from realm.evaluation.results import LabelBudget, ResultRow, read_results, write_results
 from realm.files import make_folder, read_json, sha256_file, write_json
+from realm.methods.experiment import Decode, Experiment
 from realm.methods.protocol import score_session
-from realm.methods.registry import METHODS, Decode
+from realm.methods.registry import METHODS
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, silent
@@ -180,7 +181,7 @@ def evaluate_seed(
         job.clock.stages |= read_json(done)["stages"]
         return
     optimization = recipe.distill.optimization
-    experiment = job.experiment(teacher, teacher_cpu_s, student, student_cpu_s)
+    experiment = experiment_of(job, teacher, teacher_cpu_s, student, student_cpu_s)
     rows: list[ResultRow] = []
     for method in [*recipe.baselines.methods, "student"]:
         job.progress.say(f"seed {job.seed}: {method}")
@@ -190,6 +191,27 @@ def evaluate_seed(
     if Accelerator().is_main_process:
         write_results(rows, job.folder / "results.csv")
         write_json(done, {"fingerprint": fingerprint, "stages": job.clock.stages})
+
+
+def experiment_of(
+    job: SeedRun, teacher: Teacher, teacher_cpu_s: float, student: Student, student_cpu_s: float
+) -> Experiment:
+    """What the methods of a seed share."""
+    distill = job.recipe.distill
+    return Experiment(
+        job.sessions,
+        job.source(distill.optimization.batch_size),
+        job.labels,
+        teacher,
+        teacher_cpu_s,
+        student,
+        student_cpu_s,
+        distill,
+        job.recipe.baselines,
+        job.seed,
+        job.folder,
+        job.fingerprint("data", "signal", "labels", "distill"),
+    )
 
 
 def _score(job: SeedRun, method: str, decode: Decode) -> list[ResultRow]:

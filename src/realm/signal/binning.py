@@ -7,6 +7,7 @@ and a running sum of that in floating point would sooner or later put a sample i
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
@@ -164,3 +165,18 @@ class LogPower:
         power = np.maximum(values[..., self._chosen], 0.0)
         values[..., self._chosen] = np.log(power + self.floor[:, None])
         return Features(values, x.filled), state
+
+
+def lookahead_bins(lookahead_ms: float, bin_ms: float) -> int:
+    """Whole bins of lookahead.
+
+    Raises:
+        ValueError: the lookahead is not a multiple of the bin width.
+    """
+    bins = round(lookahead_ms / bin_ms)
+    if not math.isclose(bins * bin_ms, lookahead_ms, abs_tol=1e-6):
+        raise ValueError(
+            f"lookahead_ms: expected a multiple of the bin width {bin_ms:g} ms, got "
+            f"{lookahead_ms:g}; use {bins * bin_ms:g} or {(bins + 1) * bin_ms:g}"
+        )
+    return bins

@@ -7,7 +7,6 @@ trained from scratch, and with another causal encoder in it, a baseline.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from realm.nn.losses import AlignmentHead, alignment, task_loss
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.progress import Report
+from realm.signal.binning import lookahead_bins
 from realm.training.augment import augment
 from realm.training.config import DistillConfig
 from realm.training.decode import read_out, stream_latents
@@ -172,18 +172,3 @@ def distill(
         cpu_s=result.cpu_s + time.process_time() - cpu_start,
         wall_s=result.wall_s + time.perf_counter() - wall_start,
     )
-
-
-def lookahead_bins(lookahead_ms: float, bin_ms: float) -> int:
-    """Whole bins of lookahead.
-
-    Raises:
-        ValueError: the lookahead is not a multiple of the bin width.
-    """
-    bins = round(lookahead_ms / bin_ms)
-    if not math.isclose(bins * bin_ms, lookahead_ms, abs_tol=1e-6):
-        raise ValueError(
-            f"lookahead_ms: expected a multiple of the bin width {bin_ms:g} ms, got "
-            f"{lookahead_ms:g}; use {bins * bin_ms:g} or {(bins + 1) * bin_ms:g}"
-        )
-    return bins

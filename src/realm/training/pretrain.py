@@ -6,14 +6,13 @@ labels exist, from what is left visible; the recipe called `paper` leaves that o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
 from realm.nn.losses import masked_reconstruction, task_loss
 from realm.nn.masking import MaskConfig, draw_mask
@@ -160,38 +159,3 @@ def interpolate(features: Tensor, mask: Tensor) -> Tensor:
 
     line = at(before) + share[..., None] * (at(after) - at(before))
     return line.masked_fill(none[..., None], 0.0)
-
-
-def behavior_scales(
-    sessions: Sequence[PreparedSession], label_s: Mapping[str, float]
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Mean and standard deviation of each session's labelled training behavior, (dims,) each.
-
-    `label_s` holds the label budgets, in seconds, of the sessions that have one. A session
-    without a single label takes the averages of its subject's labelled sessions, and 0 and 1 if
-    there are none.
-    """
-    own = {s.session_id: _labelled_scale(s, label_s.get(s.session_id)) for s in sessions}
-    scales = {}
-    for session in sessions:
-        dims = len(session.behavior_names)
-        related = [own[s.session_id] for s in sessions if s.subject == session.subject]
-        known = [scale for scale in related if scale is not None]
-        neutral = torch.zeros(dims), torch.ones(dims)
-        borrowed = [torch.stack(side).mean(0) for side in zip(*known, strict=True)] or neutral
-        mean, spread = own[session.session_id] or borrowed
-        scales[session.session_id] = (mean, spread)
-    return scales
-
-
-def _labelled_scale(
-    session: PreparedSession, label_s: float | None
-) -> tuple[Tensor, Tensor] | None:
-    """Mean and standard deviation of the labelled behavior, None if there is none."""
-    known = session.training_labels(label_s)  # (bins,)
-    values, _ = session.behavior(*session.splits["train"])  # (bins, dims)
-    labelled = torch.from_numpy(values[known]).double()
-    if not len(labelled):
-        return None
-    spread = labelled.std(0) if len(labelled) > 1 else torch.ones(labelled.shape[1])
-    return labelled.mean(0).float(), torch.where(spread > 0, spread, 1.0).float()
