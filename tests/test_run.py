@@ -111,7 +111,7 @@ def test_the_run_is_described(finished: Finished, data: Path) -> None:
     assert record["recipe"]["name"] == "small"
     assert record["recipe"]["seeds"] == [0, 1]
     assert record["recipe"]["distill"]["optimization"]["steps"] == 6
-    assert {"realm-lfp", "python", "torch", "torch_brain", "numpy"} <= set(record["versions"])
+    assert {"realm-lfp", "python", "torch", "h5py", "numpy"} <= set(record["versions"])
     assert record["commit"] is None or len(record["commit"].rstrip("+")) == 40
     assert set(record["data"]) == SESSIONS
     for session in SESSIONS:

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from data_cases import DATA, HAND, LFP, SIGNAL, Spoil
-from torch_brain.data import Data
-from torch_brain.datasets import Dataset, DatasetIndex
 
 from realm.data import prepare as preparation
 from realm.data import prepared_file
@@ -55,24 +54,6 @@ def test_dead_channels_are_found(prepared_dir: Path, simulated: object) -> None:
     session = PreparedSession.load(prepared_dir / "simA_day0.h5")
     dead = [session.channel_names[i] for i in np.flatnonzero(simulated.dead_channels)]  # type: ignore[attr-defined]
     assert list(session.chain.dead_channels) == dead
-
-
-def test_plain_torch_brain_opens_and_slices_it(prepared_dir: Path) -> None:
-    session = PreparedSession.load(prepared_dir / "simA_day0.h5")
-    with Data.load(session.path) as data:
-        assert data.session.id == "simA_day0"
-        assert data.subject.id == "simA"
-        assert list(data.channels.name) == list(session.channel_names)
-        assert list(data.bands.name) == list(session.band_names)
-        assert (data.splits.train.start[0], data.splits.train.end[0]) == (0.0, 42.0)
-        part = data.slice(10.0, 12.0)
-        assert part.features.values.shape == (200, 5, len(session.band_names))
-        values, mask = session.behavior(1000, 1200)
-        np.testing.assert_array_equal(part.behavior.values, values)
-        np.testing.assert_array_equal(part.behavior.mask, mask)
-    dataset = Dataset(prepared_dir)
-    assert dataset.recording_ids == ["simA_day0", "simA_day1", "simB_day0"]
-    assert len(dataset[DatasetIndex("simB_day0", 3.0, 4.0)].features.values) == 100
 
 
 def test_block_size_changes_nothing(
@@ -182,6 +163,8 @@ def test_find_recordings(recording_path: Path, tmp_path: Path) -> None:
 def test_processes_and_cluster_give_the_same_files(
     way: str, prepared_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if way == "cluster":
+        pytest.importorskip("ray", reason="the extra `cluster` is not installed")
     source = Path(preparation.__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", f"{source}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
@@ -192,3 +175,11 @@ def test_processes_and_cluster_give_the_same_files(
         assert expected.keys() == found.keys()
         for name, value in expected.items():
             np.testing.assert_array_equal(value, found[name])
+
+
+def test_a_cluster_needs_its_extra(
+    recording_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=r"cluster.*realm-lfp\[cluster\]"):
+        prepare_all([recording_path], tmp_path, SIGNAL, DATA, cluster=True)

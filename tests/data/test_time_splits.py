@@ -4,13 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realm.data.splits import split_bins, split_intervals
+from realm.data.splits import check_length, split_bins, split_seconds
 
 
 def test_the_protocol() -> None:
-    splits = split_intervals(240.0, bin_ms=10.0, window_s=4.0)
-    seconds = {name: (part.start[0], part.end[0]) for name, part in splits.items()}
-    assert seconds == {"train": (0, 168), "validation": (170, 190), "test": (192, 240)}
+    assert split_seconds(24000, bin_ms=10.0) == {
+        "train": (0, 168),
+        "validation": (170, 190),
+        "test": (192, 240),
+    }
 
 
 @given(bins=st.integers(0, 10_000_000), bin_ms=st.sampled_from([1.0, 3.3, 5.0, 10.0, 20.0]))
@@ -31,4 +33,4 @@ def test_shares_and_gaps(bins: int, bin_ms: float) -> None:
 )
 def test_too_short(duration_s: float, split: str, needed: int) -> None:
     with pytest.raises(ValueError, match=f"day1: expected at least {needed} s so that the {split}"):
-        split_intervals(duration_s, bin_ms=10.0, window_s=4.0, name="day1")
+        check_length("day1", round(duration_s * 100), bin_ms=10.0, window_s=4.0)

@@ -172,8 +172,13 @@ _DIED = (
 
 
 def _on_cluster(jobs: list[Job]) -> Iterator[Outcome]:
-    import ray  # slow to import, and only this needs it
-
+    try:
+        import ray  # slow to import, and only this needs it
+    except ImportError as error:
+        raise ValueError(
+            f"cluster: expected ray to be installed, it is not ({error}); run "
+            "pip install 'realm-lfp[cluster]', or leave out --cluster"
+        ) from error
     started = not ray.is_initialized()
     if started:
         ray.init(log_to_driver=False)

@@ -1,5 +1,8 @@
 """Write one prepared session file in blocks; its layout is described in `sessions`.
 
+The groups are those of `torch_brain.data` (version 0.2), so that torch_brain opens the file; each
+carries the name of its class as the attribute `object`. torch_brain itself is not needed.
+
 A recording is read twice: once through training time, for the guard of the signal chain, and once
 from end to end, for the features. Memory does not grow with the recording's length, except for
 behavior.
@@ -14,19 +17,11 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from torch_brain.data import (
-    ArrayDict,
-    Data,
-    Interval,
-    RegularTimeSeries,
-    SessionDescription,
-    SubjectDescription,
-)
 
 from realm.data.behavior import Aligned, align
 from realm.data.config import DataConfig
 from realm.data.sessions import FORMAT
-from realm.data.splits import check_length, split_bins, split_intervals
+from realm.data.splits import check_length, split_bins, split_seconds
 from realm.files import atomic_path
 from realm.recordings.recording import Recording
 from realm.signal import NormalizationFit, SignalChain, SignalConfig
@@ -65,7 +60,7 @@ def write_prepared(
     chain = chain.fit_guard(_training_samples(recording, train_s, signal.flat_ms))
     with atomic_path(target) as temporary, h5py.File(temporary, "w") as file:
         chain = _write_features(file, recording, chain, n_bins, train_bins)
-        _skeleton(recording, chain, behavior, n_bins, provenance).to_hdf5(file)
+        _write_rest(file, recording, chain, behavior, n_bins, provenance)
 
 
 def _new_chain(recording: Recording, signal: SignalConfig) -> SignalChain:
@@ -131,9 +126,7 @@ def _write_features(
         fit.update(features.values[training], features.filled[training])
         done = stop
     assert done == n_bins
-    rate = 1000 / chain.bin_ms
-    group.attrs["object"], group.attrs["sampling_rate"] = RegularTimeSeries.__name__, rate
-    Interval(0.0, n_bins / rate).to_hdf5(group.create_group("domain"))
+    _finish_regular(group, 1000 / chain.bin_ms, n_bins)
     return chain.with_normalization(fit.result())
 
 
@@ -148,15 +141,16 @@ def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (max(1, min(shape[0], (1 << 16) // per_bin)), *shape[1:])
 
 
-def _skeleton(
+def _write_rest(
+    file: h5py.File,
     recording: Recording,
     chain: SignalChain,
     behavior: Aligned,
     n_bins: int,
     provenance: dict[str, Any],
-) -> Data:
-    """Everything of the prepared file except its features."""
-    domain = Interval(0.0, n_bins * chain.bin_ms / 1000)
+) -> None:
+    """Write everything of the prepared file except its features."""
+    duration_s, rate_hz = n_bins * chain.bin_ms / 1000, 1000 / chain.bin_ms
     state, arrays = chain.save_state()
     text = {
         **provenance,
@@ -173,30 +167,56 @@ def _skeleton(
         "bin_ms": chain.bin_ms,
         "n_bins": n_bins,
     }
-    return Data(
-        domain=domain,
-        session=SessionDescription(id=recording.session_id),
-        subject=SubjectDescription(id=recording.subject),
-        channels=ArrayDict(name=_ascii(recording.channel_names), region=_ascii(recording.regions)),
-        bands=ArrayDict(name=_ascii(chain.band_names)),
-        behavior=RegularTimeSeries(
-            values=behavior.values, mask=behavior.mask, sampling_rate=1000 / chain.bin_ms
-        ),
-        splits=Data(domain=domain, **split_intervals(n_bins * chain.bin_ms / 1000, chain.bin_ms)),
-        provenance=Data(
-            input_sha256=provenance["input_sha256"],
-            config_sha256=provenance["config_sha256"],
-            description=_json(text),
-        ),
-        chain=Data(state=_json(state), arrays=Data(**arrays)),
-    )
+    hashes = {name: provenance[name] for name in ("input_sha256", "config_sha256")}
+    _data(file.create_group("session"), id=recording.session_id)
+    _data(file.create_group("subject"), id=recording.subject)
+    _names(file.create_group("channels"), name=recording.channel_names, region=recording.regions)
+    _names(file.create_group("bands"), name=chain.band_names)
+    group = file.create_group("behavior")
+    group["values"], group["mask"] = behavior.values, behavior.mask
+    _finish_regular(group, rate_hz, n_bins)
+    group = file.create_group("splits")
+    for name, (start_s, stop_s) in split_seconds(n_bins, chain.bin_ms).items():
+        _interval(group.create_group(name), start_s, stop_s)
+    _interval(group.create_group("domain"), 0.0, duration_s)
+    _data(group)
+    _data(file.create_group("provenance"), **hashes, description=_json(text))
+    group = file.create_group("chain")
+    group["state"] = _json(state)
+    _data(group.create_group("arrays"), **arrays)
+    _data(group)
+    _interval(file.create_group("domain"), 0.0, duration_s)
+    _data(file)
+
+
+def _data(group: h5py.Group, **content: str | NDArray[Any]) -> None:
+    """Make the group a `Data`: a text is an attribute, an array a dataset."""
+    for name, value in content.items():
+        (group.attrs if isinstance(value, str) else group)[name] = value
+    group.attrs["object"], group.attrs["absolute_start"] = "Data", 0.0
+
+
+def _names(group: h5py.Group, **columns: tuple[str, ...]) -> None:
+    """Make the group an `ArrayDict` of names, as ASCII; the exact ones are in the description."""
+    group.attrs["object"] = "ArrayDict"
+    for name, texts in columns.items():
+        group[name] = np.array([t.encode("ascii", "backslashreplace") or b"-" for t in texts])
+    group.attrs["_unicode_keys"] = np.array([*columns], "S")
+
+
+def _interval(group: h5py.Group, start_s: float, stop_s: float) -> None:
+    """Make the group an `Interval` of one span."""
+    group["start"], group["end"] = np.array([start_s]), np.array([stop_s])
+    group.attrs["_unicode_keys"] = np.array([], "S")
+    group.attrs["timekeys"], group.attrs["object"] = np.array(["start", "end"], "S"), "Interval"
+
+
+def _finish_regular(group: h5py.Group, rate_hz: float, n_bins: int) -> None:
+    """Make a group that holds its arrays a `RegularTimeSeries` of `n_bins` from time 0."""
+    _interval(group.create_group("domain"), 0.0, n_bins / rate_hz)
+    group.attrs["object"], group.attrs["sampling_rate"] = "RegularTimeSeries", rate_hz
 
 
 def _json(content: Any) -> NDArray[np.bytes_]:
     """JSON as an array of one string: HDF5 attributes hold 64 kB only."""
     return np.array([json.dumps(content).encode()])
-
-
-def _ascii(names: tuple[str, ...]) -> NDArray[np.str_]:
-    """Names as torch_brain can store them; the exact ones are in the description."""
-    return np.array([n.encode("ascii", "backslashreplace").decode() or "-" for n in names])

@@ -1,6 +1,7 @@
 """Prepared sessions: normalized features and behavior of one recording, or of a folder of them.
 
-A prepared file is an ordinary torch_brain recording (`torch_brain.data.Data.load` opens it):
+A prepared file is an ordinary torch_brain recording (`torch_brain.data.Data.load` opens it), and
+is read here with h5py alone:
 
     session.id, subject.id              names
     channels.name, bands.name           of the feature axes
@@ -21,15 +22,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
-from torch_brain.data import Data, Interval
 
 from realm.data.splits import SPLITS
 from realm.signal import Features, SignalChain
 
 FORMAT = 1
-SNAP_BINS = 1e-3
+ARRAYS = ("features/values", "features/filled", "behavior/values", "behavior/mask", "chain/state")
 
 
 class PreparedSession:
@@ -46,19 +47,19 @@ class PreparedSession:
         provenance: hashes and settings this file was made from.
     """
 
-    def __init__(self, path: Path, data: Data) -> None:
-        self.path, self._data = path, data
-        self.provenance: dict[str, Any] = description(data)
-        self.session_id, self.subject = str(data.session.id), str(data.subject.id)
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self.path, self._file = path, file
+        self.provenance: dict[str, Any] = description(file)
+        self.session_id, self.subject = (str(file[n].attrs["id"]) for n in ("session", "subject"))
         self.channel_names = tuple(self.provenance["channel_names"])
         self.regions = tuple(self.provenance["regions"])
         self.behavior_names = tuple(self.provenance["behavior_names"])
         self.behavior_unit = str(self.provenance["behavior_unit"])
         self.bin_ms = float(self.provenance["bin_ms"])
         self.n_bins = int(self.provenance["n_bins"])
-        self.chain = _load_chain(data)
+        self.chain = _load_chain(file)
         self.band_names = self.chain.band_names
-        self.splits = {name: self._bins(getattr(data.splits, name)) for name in SPLITS}
+        self.splits = {name: self._bins(file[f"splits/{name}"]) for name in SPLITS}
 
     @classmethod
     def load(cls, path: Path | str) -> PreparedSession:
@@ -72,19 +73,17 @@ class PreparedSession:
 
     def features(self, start: int, stop: int) -> NDArray[np.float32]:
         """Normalized features of bins [start, stop), (bins, channels, bands) float32."""
-        part = self._slice(self._data.features, start, stop)
-        raw = Features(part.values.astype(np.float64), part.filled.astype(np.float64))
+        values, filled = (self._read(f"features/{n}", start, stop) for n in ("values", "filled"))
+        raw = Features(values.astype(np.float64), filled.astype(np.float64))
         return self.chain.normalize(raw).values.astype(np.float32)
 
     def behavior(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Behavior of bins [start, stop): values (bins, dims) float32 and mask, True = known."""
-        part = self._slice(self._data.behavior, start, stop)
-        return part.values, part.mask
+        return self._read("behavior/values", start, stop), self._read("behavior/mask", start, stop)
 
     def filled(self, start: int, stop: int) -> NDArray[np.float32]:
         """Share of samples the guard replaced, (bins, channels), 1 = dead."""
-        values: NDArray[np.float32] = self._slice(self._data.features, start, stop).filled
-        return values
+        return self._read("features/filled", start, stop)
 
     def training_labels(self, label_s: float | None) -> NDArray[np.bool_]:
         """Known bins of the training split, only the first `label_s` seconds of them if given.
@@ -106,20 +105,20 @@ class PreparedSession:
 
     def close(self) -> None:
         """Close the file."""
-        self._data.close()
+        self._file.close()
 
-    def _bins(self, interval: Interval) -> tuple[int, int]:
-        first, last = (float(t[0]) * 1000 / self.bin_ms for t in (interval.start, interval.end))
+    def _bins(self, split: h5py.Group) -> tuple[int, int]:
+        first, last = (float(split[n][0]) * 1000 / self.bin_ms for n in ("start", "end"))
         return round(first), round(last)
 
-    def _slice(self, series: Any, start: int, stop: int) -> Any:
+    def _read(self, name: str, start: int, stop: int) -> NDArray[Any]:
         if not 0 <= start <= stop <= self.n_bins:
             raise ValueError(
                 f"{self.path}: expected bins within 0 to {self.n_bins}, got {start} to {stop}; "
                 "ask for bins of this session"
             )
-        width = self.bin_ms / 1000
-        return series.slice(start * width, stop * width, eps=SNAP_BINS)
+        values: NDArray[Any] = self._file[name][start:stop]
+        return values
 
 
 class PreparedSet:
@@ -161,44 +160,44 @@ class PreparedSet:
         )
 
 
-def open_prepared(path: Path) -> Data:
+def open_prepared(path: Path) -> h5py.File:
     """Open a prepared file lazily, or raise a ValueError that names it."""
     if not path.is_file():
         raise ValueError(
             f"{path}: expected a prepared session here, found no file; run `realm prepare`"
         )
     try:
-        data = Data.load(path)
-    except (OSError, KeyError, AssertionError, TypeError, ValueError, AttributeError) as error:
+        file = h5py.File(path, "r")
+    except OSError as error:
         raise ValueError(
             f"{path}: expected a prepared session, but it cannot be read ({error}); it is "
             "truncated or foreign, delete it and run `realm prepare` again"
         ) from error
     try:
-        version = description(data)["format"]
+        version = description(file)["format"]
         if version != FORMAT:
             raise ValueError(f"format {version}, this version reads {FORMAT}")
-        for part in ("features", "behavior", "splits", "chain"):
-            assert data.has_nested_attribute(part), f"{part} missing"
-    except (AttributeError, KeyError, ValueError, AssertionError) as error:
-        data.close()
+        for name in ARRAYS:
+            if not isinstance(file.get(name), h5py.Dataset):
+                raise ValueError(f"{name} missing")
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        file.close()
         raise ValueError(
             f"{path}: expected a session prepared by this version, but it is not one ({error}); "
             "delete it and run `realm prepare` again"
         ) from error
-    return data
+    return file
 
 
-def description(data: Data) -> dict[str, Any]:
+def description(file: h5py.File) -> dict[str, Any]:
     """The JSON description stored in a prepared file."""
-    content: dict[str, Any] = json.loads(bytes(data.provenance.description[0]))
+    content: dict[str, Any] = json.loads(bytes(file["provenance/description"][0]))
     return content
 
 
-def _load_chain(data: Data) -> SignalChain:
-    stored = data.chain.arrays
-    arrays = {name: stored.get_nested_attribute(name) for name in list(stored.keys())}
-    return SignalChain.load_state(json.loads(bytes(data.chain.state[0])), arrays)
+def _load_chain(file: h5py.File) -> SignalChain:
+    arrays = {name: array[...] for name, array in file["chain/arrays"].items()}
+    return SignalChain.load_state(json.loads(bytes(file["chain/state"][0])), arrays)
 
 
 def _check_alike(sessions: list[PreparedSession]) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-from torch_brain.data import Interval
-
 SPLITS = ("train", "validation", "test")
 TENTHS = {"train": 7, "validation": 1, "test": 2}
 GAP_S = 2.0
@@ -41,17 +39,9 @@ def check_length(name: object, n_bins: int, bin_ms: float, window_s: float) -> N
             )
 
 
-def split_intervals(
-    duration_s: float, bin_ms: float = 10.0, window_s: float = 0.0, name: object = "session"
-) -> dict[str, Interval]:
-    """The splits as torch_brain intervals, in seconds from the start of the session.
-
-    Raises:
-        ValueError: a split holds no window of `window_s`; the message names `name`.
-    """
-    n_bins = math.floor(duration_s * 1000 / bin_ms + 1e-9)
-    check_length(name, n_bins, bin_ms, window_s)
+def split_seconds(n_bins: int, bin_ms: float) -> dict[str, tuple[float, float]]:
+    """First and last moment of every split, in seconds from the start of the session."""
     return {
-        split: Interval(start * bin_ms / 1000, stop * bin_ms / 1000)
+        split: (start * bin_ms / 1000, stop * bin_ms / 1000)
         for split, (start, stop) in split_bins(n_bins, bin_ms).items()
     }

@@ -1,9 +1,10 @@
 """Training windows from many sessions, in an order that depends on nothing but the seed.
 
-torch_brain's sampler says which window: once per epoch, jittered and shuffled, from a generator
-seeded with (seed, epoch). It is run in units of bins, so that window borders are whole bins. The
-stream of windows of all epochs is cut into global batches; batch number `step` is therefore the
-same after a restart and whatever the number of processes, which take turns through it.
+Every epoch lays windows side by side from a random first bin of each session and shuffles them,
+with a generator seeded with (seed, epoch). They are the windows of torch_brain's
+`RandomFixedWindowSampler`, run in units of bins. The stream of windows of all epochs is cut into
+global batches; batch number `step` is therefore the same after a restart and whatever the number
+of processes, which take turns through it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_brain.data import Interval
-from torch_brain.samplers import RandomFixedWindowSampler
 
 from realm.data.sessions import PreparedSession, PreparedSet
 
@@ -136,15 +135,7 @@ class WindowSource:
         """(session, first bin) of every window of one epoch."""
         digest = hashlib.sha256(f"{self.seed}/{epoch}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-        sampler = RandomFixedWindowSampler(
-            sampling_intervals={
-                name: Interval(float(start), float(stop))
-                for name, (start, stop) in self._spans.items()
-            },
-            window_length=float(self.window_bins),
-            generator=generator,
-        )
-        order = [(drawn.recording_id, int(drawn.start)) for drawn in sampler]
+        order = shuffled_windows(self._spans, self.window_bins, generator)
         assert len(order) == self.windows_per_epoch
         return order
 
@@ -188,6 +179,33 @@ class WindowSource:
             labelled = mask & self._labels[name][start:stop]
             arrays[name] = session.features(start, stop), behavior, labelled
         return arrays
+
+
+def shuffled_windows(
+    spans: Mapping[str, tuple[int, int]], window_bins: int, generator: torch.Generator
+) -> list[tuple[str, int]]:
+    """Windows of one epoch, shuffled: each span gives its length over `window_bins`, rounded down.
+
+    Windows follow each other from a random offset below one window. Where the bins left over at
+    both ends add up to a window, one more is taken from the end that has more of them.
+
+    Args:
+        spans: first bin and bin after the last by session.
+        window_bins: length of a window.
+        generator: draws one offset per session in their order, then the order of the windows.
+
+    Returns:
+        (session, first bin) of every window.
+    """
+    drawn: list[tuple[str, int]] = []
+    for name, (start, stop) in spans.items():
+        offset = torch.rand(1, generator=generator).item() * window_bins  # exact, 24 bits of 53
+        count = int((stop - start - offset) // window_bins)
+        drawn += [(name, start + int(offset) + k * window_bins) for k in range(count)]
+        left_over = stop - start - offset - count * window_bins
+        if left_over + offset >= window_bins:
+            drawn.append((name, stop - window_bins if left_over > offset else start))
+    return [drawn[k] for k in torch.randperm(len(drawn), generator=generator).tolist()]
 
 
 def _span(session: PreparedSession, split: str, window_bins: int) -> tuple[int, int]:

@@ -236,7 +236,7 @@ def describe(
     recipe: Recipe, prepared: Sequence[Path], out: Path, stages: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
     """What `run.json` says: settings, versions, commit, data hashes, teacher's errors and times."""
-    packages = ("numpy", "scipy", "torch", "torch_brain", "scikit-learn", "accelerate")
+    packages = ("numpy", "scipy", "torch", "h5py", "scikit-learn", "accelerate")
     sessions = [PreparedSession.load(path) for path in prepared]
     return {
         "recipe": recipe.resolved(),

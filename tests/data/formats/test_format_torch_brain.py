@@ -7,20 +7,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from torch_brain.data import (
-    ArrayDict,
-    Data,
-    Interval,
-    IrregularTimeSeries,
-    RegularTimeSeries,
-    SessionDescription,
-    SubjectDescription,
-)
 
 from realm.recordings.formats import find_recordings
 from realm.recordings.recording import Recording
 from realm.simulation.simulate import SimulatedSession
 
+tb = pytest.importorskip("torch_brain.data")
 PREPARED = ("features", "provenance", "chain")
 
 
@@ -28,18 +20,18 @@ PREPARED = ("features", "provenance", "chain")
 def path(session: SimulatedSession, tmp_path: Path) -> Path:
     times = np.arange(30000) / 500
     times[20000:] += 1.5
-    lfp = RegularTimeSeries.from_gappy_timeseries(times, 500.0, values=session.lfp_uv)
-    hand = IrregularTimeSeries(
+    lfp = tb.RegularTimeSeries.from_gappy_timeseries(times, 500.0, values=session.lfp_uv)
+    hand = tb.IrregularTimeSeries(
         timestamps=session.behavior.timestamps_s, pos=session.behavior.values, domain="auto"
     )
-    data = Data(
-        domain=Interval(0.0, 62.0),
-        session=SessionDescription(id="day1"),
-        subject=SubjectDescription(id="m1"),
-        channels=ArrayDict(
+    data = tb.Data(
+        domain=tb.Interval(0.0, 62.0),
+        session=tb.SessionDescription(id="day1"),
+        subject=tb.SubjectDescription(id="m1"),
+        channels=tb.ArrayDict(
             id=np.array(["a", "b", "c", "d"]), region=np.array(["M1", "M1", "S1", "S1"])
         ),
-        recorded=Data(domain=Interval(0.0, 62.0), lfp=lfp),
+        recorded=tb.Data(domain=tb.Interval(0.0, 62.0), lfp=lfp),
         hand=hand,
     )
     path = tmp_path / "any.h5"
