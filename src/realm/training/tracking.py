@@ -74,7 +74,7 @@ def _writer(folder: Path) -> Any:
             f"tracking.trackers: expected 'tensorboard' to be installed, it is not ({error}); run "
             "pip install 'realm-lfp[track]', or leave it out of the recipe"
         ) from error
-    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder))
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
