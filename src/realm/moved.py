@@ -15,6 +15,7 @@ from types import ModuleType
 
 # The old name of a module, or of a package with all that is in it, and the new one.
 MOVED = {
+    "realm.benchmark.complexity": "realm.methods.complexity",
     "realm.bundling": "realm.decoder.bundling",
     "realm.calibration": "realm.decoder.calibration",
     "realm.data.catalog": "realm.recordings.nwb.contents",
@@ -31,7 +32,7 @@ MOVED = {
     "realm.data.synthesis": "realm.simulation.synthesis",
     "realm.data.timeline": "realm.recordings.grid",
     "realm.demo": "realm.simulation.demo",
-    "realm.evaluation.config": "realm.methods.config",
+    "realm.evaluation.config": "realm.methods.registry",
     "realm.evaluation.experiment": "realm.methods.experiment",
     "realm.evaluation.figures": "realm.report.metrics_log",
     "realm.evaluation.kalman": "realm.methods.kalman",
@@ -51,6 +52,7 @@ MOVED = {
     "realm.evaluation.tables": "realm.report.tables",
     "realm.evaluation.trajectories": "realm.report.trajectories",
     "realm.exporting": "realm.decoder.exporting",
+    "realm.methods.config": "realm.methods.registry",
     "realm.onnx_step": "realm.decoder.onnx_step",
     "realm.run": "realm.runs.run",
     "realm.training.bidirectional": "realm.methods.bidirectional",

@@ -14,11 +14,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, PositiveFloat, ValidationError, field_validator
 
 from realm.data.config import DataConfig
 from realm.files import sha256_json
-from realm.methods.config import BaselinesConfig, BenchmarkConfig
+from realm.methods.registry import BaselinesConfig
 from realm.signal import SignalConfig
 from realm.training.config import CalibrateConfig, DistillConfig, PretrainConfig, Strict
 from realm.training.tracking import TrackingConfig
@@ -29,6 +29,23 @@ class LabelsConfig(Strict):
 
     budget_s: float | Literal["all"] = "all"
     sessions: tuple[str, ...] = ("*",)  # names of the sessions with this budget; * matches anything
+
+
+class BenchmarkConfig(Strict):
+    """What `realm benchmark` does beside the main run.
+
+    Attributes:
+        lookahead_ms: future that further students may wait for; 0 is the main run's student.
+        label_s: label budgets of a new session, in seconds; all labels come on top.
+        training_share: of a subject's sessions, in the order of time, that train the decoders
+            which are then carried over to the rest; rounded up.
+        spikes: path of the spike counts stored beside the LFP.
+    """
+
+    lookahead_ms: tuple[PositiveFloat, ...] = (20.0, 50.0, 100.0, 200.0)
+    label_s: tuple[PositiveFloat, ...] = (30.0, 120.0)
+    training_share: float = Field(2 / 3, gt=0, lt=1)
+    spikes: str = "ecephys/threshold_crossings"
 
 
 class Recipe(Strict):

@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from realm.benchmark.complexity import (
+from realm.data.windows import Windows
+from realm.methods.complexity import (
     kalman_complexity,
     patch_transformer_complexity,
     ridge_complexity,
     student_complexity,
     teacher_complexity,
 )
-from realm.data.windows import Windows
 from realm.methods.kalman import KalmanDecoder
 from realm.methods.kalman_fit import LAGS_MS
 from realm.methods.ridge import RidgeDecoder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 
 from realm.benchmark import tuning
-from realm.benchmark.search_space import SPACES, Choice, draw_trials, override_lines, with_settings
+from realm.benchmark.search_space import draw_trials, override_lines, with_settings
 from realm.benchmark.tuning import WithoutTestBehavior, tune
 from realm.benchmark.tuning_table import TrialResult, best, best_settings, read_tuning
 from realm.data.sessions import PreparedSession
-from realm.methods.registry import METHODS, own_training
+from realm.methods.method import OneOf
+from realm.methods.networks import own_training
+from realm.methods.registry import METHODS
 from realm.recipe import Recipe, load_recipe, packaged_recipes
 
 
@@ -28,13 +31,13 @@ def data(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def test_every_method_of_the_benchmark_has_a_space() -> None:
-    assert set(SPACES) == set(METHODS)
+    assert all(method.space for method in METHODS.values())
 
 
 @pytest.mark.parametrize("name", sorted(packaged_recipes()))
 def test_whatever_is_drawn_fits_every_recipe(name: str) -> None:
     recipe = load_recipe(name)
-    for method in SPACES:
+    for method in METHODS:
         for settings in draw_trials(recipe, method, 8, seed=1):
             changed = with_settings(recipe, settings)
             assert override_lines(settings) == override_lines(
@@ -107,9 +110,11 @@ def test_all_trials_of_a_student_share_the_recipes_teacher(
     monkeypatch.setattr(
         tuning.SeedRun, "teacher", lambda job: trained.append(job.recipe) or pretrain(job)
     )
-    space = {"distill.augmentation.noise": SPACES["student"]["distill.augmentation.noise"]}
-    monkeypatch.setitem(SPACES, "student", space)
-    monkeypatch.setitem(SPACES, "teacher_probe", {"pretrain.task_weight": Choice((0.1, 0.2))})
+    noise, weight = "distill.augmentation.noise", {"pretrain.task_weight": OneOf((0.1, 0.2))}
+    student, probe = METHODS["student"], METHODS["teacher_probe"]
+    space = {noise: student.space[noise]}
+    monkeypatch.setitem(METHODS, "student", dataclasses.replace(student, space=space))
+    monkeypatch.setitem(METHODS, "teacher_probe", dataclasses.replace(probe, space=weight))
     results = tune(recipe, data, tmp_path, ["student", "teacher_probe"], trials=2)
     assert len([found for found in trained if found == recipe]) >= 3
     assert len(list((tmp_path / "teachers").iterdir())) == 2  # one of them is the students'

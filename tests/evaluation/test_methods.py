@@ -13,10 +13,9 @@ import torch
 from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSession
 from realm.data.windows import WindowSource
-from realm.methods.config import BaselinesConfig
 from realm.methods.experiment import Experiment
 from realm.methods.protocol import score_session
-from realm.methods.registry import METHODS
+from realm.methods.registry import METHODS, BaselinesConfig
 from realm.nn.encoder import EncoderConfig
 from realm.nn.teacher import Teacher
 from realm.signal import SignalConfig

@@ -7,7 +7,8 @@ from evaluation_cases import row, run_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realm.evaluation.results import COLUMNS, methods_of, read_results, write_results
+from realm.evaluation.results import COLUMNS, read_results, write_results
+from realm.methods.registry import methods_of
 
 
 def test_the_columns_are_the_promised_ones_in_order(tmp_path):

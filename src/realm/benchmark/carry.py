@@ -17,18 +17,17 @@ from realm.data.sessions import PreparedSession
 from realm.decoder.calibration import add_session, calibrate_student
 from realm.evaluation.results import LabelBudget
 from realm.files import read_json, sha256_json, write_json
-from realm.methods.config import BaselineName
 from realm.methods.experiment import Decode
+from realm.methods.networks import StudentDecoder
 from realm.methods.protocol import score_session
 from realm.methods.registry import METHODS as ALL_METHODS
-from realm.methods.registry import StudentDecoder
 from realm.progress import Progress
 from realm.recipe import Recipe
 from realm.runs.run import experiment_of
 from realm.stages import STUDENT_PARTS, SeedRun, fingerprint
 from realm.training.build import behavior_scales
 
-METHODS: tuple[BaselineName, ...] = ("gru", "scratch")  # beside the student
+METHODS: tuple[str, ...] = ("gru", "scratch")  # beside the student
 NO_LABELS, OWN_LABELS = "no labels", "own labels"
 Mode = Literal["adapter_and_head", "everything"]
 MODES: tuple[Mode, ...] = get_args(Mode)

@@ -12,17 +12,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from realm.benchmark.complexity import (
-    Complexity,
-    kalman_complexity,
-    patch_transformer_complexity,
-    ridge_complexity,
-    student_complexity,
-    teacher_complexity,
-)
 from realm.benchmark.energy import (
     Signal,
     broadband,
@@ -33,20 +26,13 @@ from realm.benchmark.energy import (
     threshold_crossings,
 )
 from realm.data.sessions import PreparedSession, PreparedSet
-from realm.evaluation.results import ResultRow, methods_of, read_results
+from realm.evaluation.results import ResultRow, read_results
 from realm.files import read_json, write_text
-from realm.methods.kalman_fit import LAGS_MS
-from realm.nn.encoder import EncoderConfig
-from realm.nn.gru import GRUEncoder
-from realm.nn.lstm import LSTMEncoder
-from realm.nn.patch_transformer import PatchTransformer
-from realm.nn.transformer import CausalTransformerEncoder
-from realm.recipe import Recipe, parse_recipe
+from realm.methods.method import Design, Method
+from realm.methods.registry import find, methods_of
+from realm.recipe import parse_recipe
 from realm.report.tables import ResultTable, number
-from realm.training.build import new_student, new_teacher, session_info
 
-FITTED_TO_SESSIONS = ("ridge", "kalman")  # their training is a sum over sessions
-TAUGHT = ("student", "teacher_probe")
 LFP_BITS, COUNT_BITS = 16, 8  # of a stored sample, where a prepared file does not say
 
 
@@ -118,39 +104,45 @@ def write_costs(rows: Sequence[CostRow], path: Path) -> None:
 def _costs(folder: Path, make: Callable[[int, float, int], Signal], bits: int) -> list[CostRow]:
     record, found = read_json(folder / "run.json"), read_results(folder / "results.csv")
     recipe = parse_recipe(record["recipe"], str(folder / "run.json"))
-    networks = _Networks(recipe, _prepared(folder))
-    session = networks.widest
+    sessions = _prepared(folder)
+    bins = round(recipe.data.window_s * 1000 / sessions[0].bin_ms)
+    design = Design(sessions, recipe.pretrain, recipe.distill, max(1, bins), 0)
+    session = design.widest
     channels = len(session.channel_names)
     rate = float(session.provenance["sampling_rate_hz"])
     signal = make(channels, rate, int(session.provenance.get("sample_bits", bits)))
     taught = [record["stages"][f"seed{seed}/pretrain"]["cpu_s"] for seed in recipe.seeds]
     teacher_cpu_s = float(np.mean(taught))
+    methods = [method for method in map(find, methods_of(found)) if method is not None]
     return [
-        _row(method, found, networks, signal, teacher_cpu_s if method in TAUGHT else 0.0)
-        for method in methods_of(found)
+        _row(method, method.settings_in(recipe.baselines), found, design, signal, teacher_cpu_s)
+        for method in methods
+        if method.complexity is not None
     ]
 
 
 def _row(
-    method: str,
+    method: Method,
+    settings: Any,
     found: Sequence[ResultRow],
-    networks: _Networks,
+    design: Design,
     signal: Signal,
     teacher_cpu_s: float,
 ) -> CostRow:
-    session = networks.widest.session_id
-    own = [row for row in found if row.method == method and row.split == "test"]
+    assert method.complexity is not None, method.name
+    session = design.widest.session_id
+    own = [row for row in found if row.method == method.name and row.split == "test"]
     here = [row for row in own if row.session == session]
-    complexity = networks.complexity(method, here[0].parameters)
-    macs_per_s = complexity.macs_per_bin * 1000 / networks.widest.bin_ms
+    complexity = method.complexity(design._replace(parameters=here[0].parameters), settings)
+    macs_per_s = complexity.macs_per_bin * 1000 / design.widest.bin_ms
     low, typical, high = (estimate(signal, macs_per_s, scenario) for scenario in range(3))
     train_cpu_s = _training(method, own)
-    if method == "teacher_probe":  # its rows count the teacher in
+    if method.name == "teacher_probe":  # its rows count the teacher in
         train_cpu_s = max(0.0, train_cpu_s - teacher_cpu_s)
     state = math.nan if complexity.state_bytes is None else float(complexity.state_bytes)
     return CostRow(
         signal.name,
-        method,
+        method.name,
         session,
         signal.channels,
         signal.rate_hz,
@@ -158,7 +150,7 @@ def _row(
         here[0].lookahead_ms,
         here[0].parameters,
         train_cpu_s,
-        teacher_cpu_s,
+        teacher_cpu_s if method.needs_teacher else 0.0,
         float(np.mean([row.us_per_bin for row in here])),
         complexity.macs_per_bin,
         state,
@@ -172,12 +164,12 @@ def _row(
     )
 
 
-def _training(method: str, own: Sequence[ResultRow]) -> float:
+def _training(method: Method, own: Sequence[ResultRow]) -> float:
     """CPU seconds of one seed, the mean over seeds."""
     by_seed: dict[int, list[float]] = {}
     for row in own:
         by_seed.setdefault(row.seed, []).append(row.train_cpu_s)
-    whole = sum if method in FITTED_TO_SESSIONS else max
+    whole = sum if method.fitted_to_sessions else max
     return float(np.mean([whole(seconds) for seconds in by_seed.values()]))
 
 
@@ -185,66 +177,6 @@ def _prepared(folder: Path) -> list[PreparedSession]:
     """The sessions of a run: its own prepared files, or those beside it that runs share."""
     own = folder / "prepared"
     return PreparedSet.load(own if own.is_dir() else folder.parent / "prepared").sessions
-
-
-class _Networks:
-    """The networks of a recipe, for the session with the most channels."""
-
-    def __init__(self, recipe: Recipe, sessions: Sequence[PreparedSession]) -> None:
-        self.recipe, self.sessions = recipe, sessions
-        self.widest = max(sessions, key=lambda session: len(session.channel_names))
-        self.dims = len(self.widest.behavior_names)
-        self.features = len(self.widest.channel_names) * len(self.widest.band_names)
-
-    def complexity(self, method: str, parameters: int) -> Complexity:
-        """What a bin costs; `parameters` as in the results."""
-        ours, name = self.recipe.baselines, self.widest.session_id
-        if method == "ridge":
-            return ridge_complexity(self.features, self.dims, self._bins(ours.ridge.lag_s))
-        if method == "kalman":
-            reach, latest = self._bins(ours.kalman.lag_s), self._bins(max(LAGS_MS) / 1000)
-            return kalman_complexity(parameters, self.features, self.dims, reach, latest)
-        if method == "teacher_probe":
-            config = self.recipe.pretrain.encoder
-            return self._bidirectional(config, config.d_model * self.dims)
-        if method == "mamba_bidirectional":
-            return self._bidirectional(ours.mamba_bidirectional.encoder)
-        if method == "transformer_mae_probe":
-            return patch_transformer_complexity(self._patch_transformer(), name, self.dims)
-        return self._student(method)
-
-    def _student(self, method: str) -> Complexity:
-        ours = self.recipe.baselines
-        causal, context = ours.transformer_causal, self._bins(ours.transformer_causal.context_s)
-        encoders = {
-            "gru": lambda: GRUEncoder(ours.gru.d_model, ours.gru.layers),
-            "lstm": lambda: LSTMEncoder(ours.lstm.d_model, ours.lstm.layers),
-            "transformer_causal": lambda: CausalTransformerEncoder(
-                causal.d_model, causal.layers, context, causal.headdim
-            ),
-        }
-        make = encoders.get(method)
-        student = new_student(self.sessions, {}, self.recipe.distill, 0, make)
-        return student_complexity(student, self.widest.session_id)
-
-    def _bidirectional(self, config: EncoderConfig, readout: int = 0) -> Complexity:
-        teacher = new_teacher(self.sessions, {}, config, 0)
-        return teacher_complexity(teacher, self.widest.session_id, readout)
-
-    def _patch_transformer(self) -> PatchTransformer:
-        ours = self.recipe.baselines.transformer_mae_probe
-        infos = [session_info(session) for session in self.sessions]
-        return PatchTransformer(
-            infos,
-            self._bins(self.recipe.data.window_s),
-            d_model=ours.d_model,
-            layers=ours.layers,
-            headdim=ours.headdim,
-            patch_channels=ours.patch_channels,
-        )
-
-    def _bins(self, seconds: float) -> int:
-        return max(1, round(seconds * 1000 / self.widest.bin_ms))
 
 
 def _table(rows: Sequence[CostRow]) -> ResultTable:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from realm.benchmark.part import Benchmark, Part, always_possible, with_methods
 from realm.benchmark.rows import BenchmarkRow, of_part
-from realm.methods.config import BaselineName
+from realm.methods.registry import BASELINES
 from realm.runs.run import run_prepared
 
 VARIANT = "all labels"
@@ -14,7 +12,7 @@ VARIANT = "all labels"
 
 def run(benchmark: Benchmark) -> list[BenchmarkRow]:
     """An ordinary run folder with all baselines there are."""
-    recipe = with_methods(benchmark.recipe, get_args(BaselineName))
+    recipe = with_methods(benchmark.recipe, BASELINES)
     rows = run_prepared(
         recipe,
         benchmark.prepared,

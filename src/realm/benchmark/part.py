@@ -16,7 +16,6 @@ from realm.benchmark.order import sessions_by_subject
 from realm.benchmark.rows import BenchmarkRow
 from realm.data.sessions import PreparedSession, PreparedSet
 from realm.files import sha256_json
-from realm.methods.config import BaselineName
 from realm.progress import Progress
 from realm.recipe import LabelsConfig, Recipe
 from realm.stages import fingerprint
@@ -88,7 +87,7 @@ def with_lookahead(recipe: Recipe, lookahead_ms: float) -> Recipe:
     return recipe.model_copy(update={"distill": distill})
 
 
-def with_methods(recipe: Recipe, methods: Sequence[BaselineName]) -> Recipe:
+def with_methods(recipe: Recipe, methods: Sequence[str]) -> Recipe:
     """The recipe with these methods beside the student."""
     baselines = recipe.baselines.model_copy(update={"methods": list(methods)})
     return recipe.model_copy(update={"baselines": baselines})

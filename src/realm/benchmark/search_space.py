@@ -1,106 +1,22 @@
-"""What may be tuned, method by method: the search spaces of `realm tune`.
+"""Drawing the trials of `realm tune` from the search space that a method declares.
 
 Every method gets the same number of trials. The first is the recipe's own settings, the others are
-drawn from the space below, each from a generator of its own, so that asking for more trials adds
-to those that are done. Optimization and augmentation of the trained methods have one space.
+drawn from the method's space, each from a generator of its own, so that asking for more trials
+adds to those that are done.
 """
 
 from __future__ import annotations
 
-import math
 import random
-from typing import Any, NamedTuple
+from typing import Any
 
+from realm.methods.method import Space
+from realm.methods.registry import find, names
 from realm.recipe import Recipe, parse_recipe, with_overrides
 
 DRAWS = 1000  # tries to draw settings that no earlier trial had
 
 Settings = dict[str, Any]  # key of the recipe -> value
-
-
-class Choice(NamedTuple):
-    """One of these values."""
-
-    values: tuple[Any, ...]
-
-    def draw(self, generator: random.Random) -> Any:
-        """Draw a value."""
-        return generator.choice(self.values)
-
-
-class LogUniform(NamedTuple):
-    """A number between two limits, even on a log scale, to two digits."""
-
-    low: float
-    high: float
-
-    def draw(self, generator: random.Random) -> float:
-        """Draw a value."""
-        value = math.exp(generator.uniform(math.log(self.low), math.log(self.high)))
-        return float(f"{value:.1e}")
-
-
-Space = dict[str, Choice | LogUniform]
-
-RATE = LogUniform(5e-4, 1e-2)
-WIDTH, LAYERS = Choice((64, 96, 128)), Choice((1, 2))
-NOISE, DROPOUT = Choice((0.0, 0.1, 0.2, 0.3, 0.5, 0.8)), Choice((0.0, 0.1, 0.2, 0.3))
-HIDDEN = Choice((0.2, 0.3, 0.5, 0.7))
-LAG_S = Choice((0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0))
-
-
-def _trained(section: str) -> Space:
-    """How a baseline is trained that is trained like the student."""
-    return {
-        f"{section}.learning_rate": RATE,
-        f"{section}.noise": NOISE,
-        f"{section}.channel_dropout": DROPOUT,
-    }
-
-
-def _trained_by_itself(section: str) -> Space:
-    """The same for a training with a section of its own in the recipe."""
-    return {
-        f"{section}.optimization.learning_rate": RATE,
-        f"{section}.augmentation.noise": NOISE,
-        f"{section}.augmentation.channel_dropout": DROPOUT,
-    }
-
-
-def _sizes(section: str, width: Choice = WIDTH, layers: Choice = LAYERS) -> Space:
-    return {f"{section}.d_model": width, f"{section}.layers": layers}
-
-
-_LARGE = Choice((128, 192)), Choice((2, 3))
-
-SPACES: dict[str, Space] = {
-    "ridge": {"baselines.ridge.lag_s": LAG_S},
-    "kalman": {"baselines.kalman.lag_s": LAG_S},
-    "gru": {**_trained("baselines.gru"), **_sizes("baselines.gru")},
-    "lstm": {**_trained("baselines.lstm"), **_sizes("baselines.lstm")},
-    "transformer_causal": {
-        **_trained("baselines.transformer_causal"),
-        **_sizes("baselines.transformer_causal"),
-        "baselines.transformer_causal.context_s": Choice((0.5, 1.0, 2.0)),
-    },
-    "scratch": _trained("baselines.scratch"),  # its network is the student's
-    "student": {**_trained_by_itself("distill"), **_sizes("distill.encoder", Choice((64, 96)))},
-    "mamba_bidirectional": {
-        **_trained("baselines.mamba_bidirectional"),
-        **_sizes("baselines.mamba_bidirectional.encoder", *_LARGE),
-    },
-    "teacher_probe": {
-        **_trained_by_itself("pretrain"),
-        **_sizes("pretrain.encoder", *_LARGE),
-        "pretrain.mask.hidden_share": HIDDEN,
-    },
-    "transformer_mae_probe": {
-        **_trained_by_itself("baselines.transformer_mae_probe"),
-        **_sizes("baselines.transformer_mae_probe", Choice((96, 128)), Choice((2, 4))),
-        "baselines.transformer_mae_probe.mask.hidden_share": HIDDEN,
-        "baselines.transformer_mae_probe.optimization.steps": Choice((1000, 2000, 3000)),
-    },
-}
 
 
 def draw_trials(recipe: Recipe, method: str, trials: int, seed: int) -> list[Settings]:
@@ -109,12 +25,13 @@ def draw_trials(recipe: Recipe, method: str, trials: int, seed: int) -> list[Set
     Raises:
         ValueError: the method has no settings to tune, or `trials` is below 1.
     """
-    if method not in SPACES or trials < 1:
+    found = find(method)
+    if found is None or not found.space or trials < 1:
         raise ValueError(
-            f"expected 1 trial or more of one of {', '.join(SPACES)}, got {trials} of {method!r}; "
+            f"expected 1 trial or more of one of {', '.join(names())}, got {trials} of {method!r}; "
             "correct --method or --trials"
         )
-    space = SPACES[method]
+    space = found.space
     drawn = [{key: setting(recipe, key) for key in space}]
     for trial in range(1, trials):
         generator = random.Random(f"{seed}/{method}/{trial}")

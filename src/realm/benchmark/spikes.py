@@ -13,13 +13,12 @@ from realm.benchmark.part import Benchmark, Part, with_methods
 from realm.benchmark.rows import BenchmarkRow, of_part
 from realm.data.prepare import prepare_all
 from realm.files import make_folder
-from realm.methods.config import BaselineName
 from realm.recipe import Recipe
 from realm.recordings.recording import Recording
 from realm.runs.run import run_prepared
 from realm.signal import SignalConfig
 
-METHODS: tuple[BaselineName, ...] = ("ridge", "scratch")
+METHODS: tuple[str, ...] = ("ridge", "scratch")
 HIGHEST_HZ = 45.0  # as far as the LFP's slow potential reaches
 SHARE = 0.45  # of the rate of the counts: a filter needs room above
 NEVER_MS, NEVER_SCALE = 1e9, 1e6

@@ -19,7 +19,8 @@ from realm.benchmark.part import Benchmark
 from realm.benchmark.rows import BenchmarkRow, select
 from realm.benchmark.transfer import FEWEST_SESSIONS, TRAINED
 from realm.evaluation.comparison import paired_interval
-from realm.evaluation.results import LabelBudget, ResultRow, methods_of
+from realm.evaluation.results import LabelBudget, ResultRow
+from realm.methods.registry import methods_of
 from realm.report.tables import (
     ResultTable,
     accuracy_table,

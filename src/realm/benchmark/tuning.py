@@ -21,13 +21,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realm.benchmark.search_space import SPACES, Settings, draw_trials, with_settings
+from realm.benchmark.search_space import Settings, draw_trials, with_settings
 from realm.benchmark.tuning_table import TrialResult, read_tuning, write_tuning
 from realm.data.sessions import PreparedSession
 from realm.evaluation.metrics import mean_defined, mean_r2
 from realm.files import make_folder, read_json, sha256_json, write_json
 from realm.methods.experiment import Decode
-from realm.methods.registry import METHODS
+from realm.methods.registry import method as method_of
+from realm.methods.registry import names
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
@@ -35,7 +36,6 @@ from realm.runs.run import experiment_of, prepare
 from realm.stages import SeedRun
 from realm.workers import Workers
 
-FITTED_TO_SESSIONS = ("ridge", "kalman")  # their CPU time is a sum over sessions
 UNTRAINED: Any = None  # in the place of a teacher or student that a method must not look at
 
 
@@ -102,7 +102,7 @@ def tune(
         results += _do(with_teacher, jobs, progress)
     results.sort(key=lambda result: list(drawn).index(result.method))
     earlier = [row for row in read_tuning(out / "tuning.csv") if row.method not in drawn]
-    write_tuning(out, sorted(earlier + results, key=lambda row: list(SPACES).index(row.method)))
+    write_tuning(out, sorted(earlier + results, key=lambda row: names().index(row.method)))
     return results
 
 
@@ -136,7 +136,7 @@ def _one_trial(trial: Trial, progress: Progress) -> TrialResult:
         behavior, known = session.behavior(*session.splits["validation"])
         scores.append(mean_r2(behavior, decoding.behavior[span], known))
         seconds.append(decoding.train_cpu_s)
-    cpu_s = sum(seconds) if trial.method in FITTED_TO_SESSIONS else max(seconds)
+    cpu_s = (sum if method_of(trial.method).fitted_to_sessions else max)(seconds)
     mean = mean_defined(scores)
     result = _result(trial, None if math.isnan(mean) else mean, round(cpu_s, 3))
     facts = {"settings": trial.settings, "cpu_s": result.cpu_s, "fingerprint": fingerprint}
@@ -148,16 +148,17 @@ def _one_trial(trial: Trial, progress: Progress) -> TrialResult:
 def _trained(job: SeedRun, trial: Trial, progress: Progress) -> Decode:
     """The method, trained; a teacher and a student only where the method is about them."""
     teacher, teacher_cpu_s, student, student_cpu_s = UNTRAINED, 0.0, UNTRAINED, 0.0
-    if trial.method == "teacher_probe":
-        teacher, teacher_cpu_s = _teacher(trial.recipe, trial, progress)
-    if trial.method == "student":
-        teacher, teacher_cpu_s = _teacher(trial.own_recipe, trial, progress)
+    method, is_student = method_of(trial.method), trial.method == "student"
+    if method.needs_teacher:
+        recipe = trial.own_recipe if is_student else trial.recipe
+        teacher, teacher_cpu_s = _teacher(recipe, trial, progress)
+    if is_student:
         student, student_cpu_s = job.student(teacher)
-    own = getattr(job.recipe.baselines, trial.method, None)
+    own = method.settings_in(job.recipe.baselines)
     optimization = getattr(own, "optimization", job.recipe.distill.optimization)
     report = progress.training(f"{trial.method} trial {trial.trial}", optimization.steps)
     experiment = experiment_of(job, teacher, teacher_cpu_s, student, student_cpu_s)
-    return METHODS[trial.method](experiment._replace(report=report))
+    return method(experiment._replace(report=report))
 
 
 def _teacher(recipe: Recipe, trial: Trial, progress: Progress) -> tuple[Teacher, float]:
@@ -176,10 +177,10 @@ def _job(recipe: Recipe, trial: Trial, folder: Path, progress: Progress) -> Seed
 
 def _fingerprint(job: SeedRun, method: str) -> str:
     """What the outcome of a trial depends on; other methods' settings are not part of it."""
-    part = {"student": ("pretrain", "distill"), "teacher_probe": ("pretrain",)}
-    own = getattr(job.recipe.baselines, method, None)
+    found = method_of(method)
+    own = found.settings_in(job.recipe.baselines)
     settings = None if own is None else own.model_dump(mode="json")
-    shared = job.fingerprint("data", "signal", "labels", *part.get(method, ("distill",)))
+    shared = job.fingerprint("data", "signal", "labels", *found.recipe_parts)
     return sha256_json({"shared": shared, "method": method, "settings": settings})
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -103,18 +103,6 @@ def read_results(path: Path | str) -> list[ResultRow]:
             f"{', '.join(header) or 'an empty file'}; give a results.csv of this package"
         )
     return [row_from_cells(cells, path, number) for number, cells in enumerate(lines[1:], start=2)]
-
-
-def methods_of(rows: Sequence[ResultRow]) -> list[str]:
-    """The methods in the order of a table: causal baselines, ours, then what sees the future."""
-    known = ("ridge", "kalman", "gru", "lstm", "transformer_causal", "scratch", "student")
-    present = list(dict.fromkeys(row.method for row in rows))
-    ahead = ("transformer_mae_probe", "mamba_bidirectional")
-    last = [method for method in ahead if method in present]
-    last += [method for method in present if method.startswith("teacher")]
-    others = [method for method in present if method not in known and method not in last]
-    first = [method for method in known[:-1] if method in present]
-    return first + others + (["student"] if "student" in present else []) + last
 
 
 def _cell(value: str | float) -> str:

@@ -6,6 +6,8 @@ without self-supervision, if it did not have to be causal.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,14 +17,28 @@ from numpy.typing import NDArray
 
 from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
+from realm.methods.complexity import Complexity, teacher_complexity
+from realm.methods.experiment import Decode, Decoding, Experiment, deployed_parameters
+from realm.methods.method import Design, Method, OneOf
+from realm.methods.networks import OwnTraining, own_training, sizes, trained_like_student
+from realm.nn.encoder import EncoderConfig
 from realm.nn.losses import task_loss
 from realm.nn.teacher import Teacher
 from realm.progress import Report
 from realm.training.augment import augment
+from realm.training.build import new_teacher
 from realm.training.config import DistillConfig
 from realm.training.latents import encode_session, encode_span
 from realm.training.loop import Term, TrainingResult, train
 from realm.training.validation import require_validation_labels, validation_score
+
+LARGE = OneOf((128, 192)), OneOf((2, 3))  # widths and layers that a tuning draws
+
+
+class BidirectionalConfig(OwnTraining):
+    """The teacher's kind of network, trained like the student with the task loss alone."""
+
+    encoder: EncoderConfig = EncoderConfig(layers=2, d_model=128)
 
 
 class BidirectionalObjective:
@@ -91,3 +107,47 @@ def to_behavior(
     normalized = teacher.head(torch.from_numpy(latents).to(device))
     decoded: NDArray[np.float32] = teacher.to_units(normalized, session.session_id).cpu().numpy()
     return decoded
+
+
+def _train(experiment: Experiment, ours: BidirectionalConfig) -> Decode:
+    sessions, name = experiment.sessions, "mamba_bidirectional"
+    network = new_teacher(sessions, experiment.label_s, ours.encoder, experiment.seed)
+    result = train_bidirectional(
+        network,
+        experiment.source,
+        sessions,
+        own_training(experiment.distill, ours),
+        experiment.folder / name,
+        seed=experiment.seed,
+        fingerprint=experiment.fingerprint_of(name),
+        report=experiment.report,
+    )
+
+    def decode(session: PreparedSession) -> Decoding:
+        begun = time.perf_counter()
+        decoded = decode_session(network, session)
+        cost = (time.perf_counter() - begun) / max(1, session.n_bins) * 1e6
+        parameters = deployed_parameters(network, session.session_id)
+        return Decoding(decoded, parameters, result.cpu_s, cost, math.inf)
+
+    return decode
+
+
+def _complexity(design: Design, ours: BidirectionalConfig) -> Complexity:
+    network = new_teacher(design.sessions, {}, ours.encoder, 0)
+    return teacher_complexity(network, design.widest.session_id)
+
+
+MAMBA_BIDIRECTIONAL = Method(
+    "mamba_bidirectional",
+    _train,
+    BidirectionalConfig,
+    _complexity,
+    order=120,
+    colour="#7A8B00",
+    marker=">",
+    space={
+        **trained_like_student("baselines.mamba_bidirectional"),
+        **sizes("baselines.mamba_bidirectional.encoder", *LARGE),
+    },
+)

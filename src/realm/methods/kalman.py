@@ -14,10 +14,21 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from realm.methods.kalman_fit import Choice, choose_filter
+from realm.methods.complexity import Complexity, kalman_complexity
+from realm.methods.experiment import Decode, Experiment, fitted_to_session
+from realm.methods.kalman_fit import LAGS_MS, Choice, choose_filter
 from realm.methods.lags import FloatArray, Lags
-from realm.methods.ridge import check_fit
+from realm.methods.method import Design, Method
+from realm.methods.ridge import LAG_S, check_fit
+from realm.training.config import Strict
+
+
+class KalmanConfig(Strict):
+    """Kalman filter: how far back the map of features to its observation may reach."""
+
+    lag_s: float = Field(0.5, ge=0)
 
 
 class KalmanState(NamedTuple):
@@ -131,3 +142,25 @@ class KalmanDecoder:
         if self._shape is None:
             raise ValueError("expected a fitted decoder, this one is not; call fit first")
         return self._shape
+
+
+def _train(experiment: Experiment, settings: KalmanConfig) -> Decode:
+    return fitted_to_session(experiment, lambda bin_ms: KalmanDecoder(bin_ms, settings.lag_s))
+
+
+def _complexity(design: Design, settings: KalmanConfig) -> Complexity:
+    reach, latest = design.bins(settings.lag_s), design.bins(max(LAGS_MS) / 1000)
+    return kalman_complexity(design.parameters, design.features, design.dims, reach, latest)
+
+
+KALMAN = Method(
+    "kalman",
+    _train,
+    KalmanConfig,
+    _complexity,
+    order=20,
+    colour="#5D4037",
+    marker="P",
+    space={"baselines.kalman.lag_s": LAG_S},
+    fitted_to_sessions=True,
+)

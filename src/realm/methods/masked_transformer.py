@@ -13,15 +13,23 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
+from realm.files import sha256_json
+from realm.methods.complexity import Complexity, patch_transformer_complexity
+from realm.methods.experiment import Decode, Experiment
+from realm.methods.method import Design, Method, OneOf
+from realm.methods.networks import sizes, trained_by_itself
+from realm.methods.probes import HIDDEN, probe
 from realm.nn.masking import MaskConfig
 from realm.nn.patch_transformer import PatchTransformer
 from realm.progress import Report
 from realm.training.augment import augment
-from realm.training.config import AugmentationConfig, OptimizationConfig
+from realm.training.build import session_info
+from realm.training.config import AugmentationConfig, OptimizationConfig, Strict
 from realm.training.latents import features_only, spans_of_splits
 from realm.training.loop import Term, TrainingResult, train
 from realm.training.pretrain import (
@@ -34,6 +42,34 @@ from realm.training.pretrain import (
 
 VALIDATION_BATCHES = 4
 ENCODED_TOGETHER = 16  # windows; bounds memory
+
+
+NAME = "transformer_mae_probe"
+
+
+class LongOptimization(OptimizationConfig):
+    """As for all trainings, with defaults for one without labels: more steps, more slowly."""
+
+    steps: int = Field(2000, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(100, ge=0)
+    patience: int = Field(6, ge=1)
+
+
+class TransformerMaeConfig(Strict):
+    """Masked-autoencoding Transformer over patches of channels; pretrained without labels.
+
+    Its training is its own: nothing of the student's applies to it.
+    """
+
+    d_model: int = Field(128, ge=1)
+    layers: int = Field(4, ge=1)
+    headdim: int = Field(32, ge=2)
+    patch_channels: int = Field(32, ge=1)
+    mask: MaskConfig = MaskConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    optimization: LongOptimization = LongOptimization()
 
 
 class MaskedTransformerObjective:
@@ -136,3 +172,85 @@ def window_cuts(begin: int, end: int, length: int) -> list[tuple[int, slice]]:
 def _in_groups(cuts: list[tuple[int, slice]]) -> Iterator[list[tuple[int, slice]]]:
     for at in range(0, len(cuts), ENCODED_TOGETHER):
         yield cuts[at : at + ENCODED_TOGETHER]
+
+
+def _train(experiment: Experiment, ours: TransformerMaeConfig) -> Decode:
+    window_bins = experiment.source.window_bins
+    torch.manual_seed(experiment.seed)
+    network = new_patch_transformer(experiment.sessions, window_bins, ours)
+    source, validation = (
+        WindowSource(
+            experiment.sessions,
+            split,
+            window_bins=window_bins,
+            batch_size=ours.optimization.batch_size,
+            seed=experiment.seed,
+        )
+        for split in ("train", "validation")
+    )
+    result = pretrain_masked_transformer(
+        network,
+        source,
+        validation,
+        ours.mask,
+        ours.augmentation,
+        ours.optimization,
+        experiment.folder / NAME,
+        seed=experiment.seed,
+        fingerprint=pretraining_of(experiment, ours),
+        report=experiment.report,
+    )
+    network.cpu()
+
+    def parameters(session_id: str) -> int:
+        own = network.session_parameters(session_id)
+        return sum(p.numel() for p in [*network.encoder.parameters(), *own])
+
+    return probe(
+        experiment, lambda session: encode_recording(network, session), parameters, result.cpu_s
+    )
+
+
+def new_patch_transformer(
+    sessions: Sequence[PreparedSession], window_bins: int, ours: TransformerMaeConfig
+) -> PatchTransformer:
+    """An untrained network of these sessions."""
+    return PatchTransformer(
+        [session_info(session) for session in sessions],
+        window_bins,
+        d_model=ours.d_model,
+        layers=ours.layers,
+        headdim=ours.headdim,
+        patch_channels=ours.patch_channels,
+    )
+
+
+def pretraining_of(experiment: Experiment, ours: TransformerMaeConfig) -> str:
+    """Fingerprint of what the Transformer's pretraining depends on: no labels, no student."""
+    made_from = ("input_sha256", "config_sha256")
+    sessions = [[s.provenance[name] for name in made_from] for s in experiment.sessions]
+    settings = ours.model_dump(mode="json")
+    windows = {"bins": experiment.source.window_bins, "seed": experiment.seed}
+    return sha256_json({"sessions": sessions, "windows": windows, "settings": settings})
+
+
+def _complexity(design: Design, ours: TransformerMaeConfig) -> Complexity:
+    network = new_patch_transformer(design.sessions, design.window_bins, ours)
+    return patch_transformer_complexity(network, design.widest.session_id, design.dims)
+
+
+TRANSFORMER_MAE_PROBE = Method(
+    NAME,
+    _train,
+    TransformerMaeConfig,
+    _complexity,
+    order=110,
+    colour="#9E1B32",
+    marker="d",
+    space={
+        **trained_by_itself(f"baselines.{NAME}"),
+        **sizes(f"baselines.{NAME}", OneOf((96, 128)), OneOf((2, 4))),
+        f"baselines.{NAME}.mask.hidden_share": HIDDEN,
+        f"baselines.{NAME}.optimization.steps": OneOf((1000, 2000, 3000)),
+    },
+)

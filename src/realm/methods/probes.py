@@ -1,6 +1,6 @@
 """Probes: what a frozen self-supervised network knows about behavior, read out by ridge.
 
-The networks see the whole recording, so neither could run live. Each is pretrained without being
+The networks see the whole recording, so none could run live. Each is pretrained without being
 told what a probe is good for; the linear readout is fitted to every session's own labels.
 """
 
@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
 from realm.data.sessions import PreparedSession
-from realm.data.windows import WindowSource
-from realm.files import sha256_json
+from realm.methods.bidirectional import LARGE
+from realm.methods.complexity import Complexity, teacher_complexity
 from realm.methods.experiment import (
     Decode,
     Decoding,
@@ -24,87 +23,16 @@ from realm.methods.experiment import (
     deployed_parameters,
     fit_to_labels,
 )
-from realm.methods.masked_transformer import encode_recording, pretrain_masked_transformer
+from realm.methods.method import Design, Method, OneOf
+from realm.methods.networks import sizes, trained_by_itself
 from realm.methods.ridge import LinearProbe
-from realm.nn.patch_transformer import PatchTransformer
-from realm.training.build import session_info
+from realm.training.build import new_teacher
 from realm.training.latents import encode_session
 
-MAE = "transformer_mae_probe"
+HIDDEN = OneOf((0.2, 0.3, 0.5, 0.7))  # shares of hidden entries that a tuning draws
 
 
-def teacher_probe_method(experiment: Experiment) -> Decode:
-    """Ridge on the frozen latents of the teacher."""
-    teacher = experiment.teacher
-    return _probe(
-        experiment,
-        lambda session: encode_session(teacher, session),
-        lambda session_id: deployed_parameters(teacher, session_id),
-        experiment.teacher_cpu_s,
-    )
-
-
-def transformer_mae_probe_method(experiment: Experiment) -> Decode:
-    """Ridge on the frozen latents of a masked-autoencoding Transformer over patches of channels."""
-    ours, window_bins = experiment.baselines.transformer_mae_probe, experiment.source.window_bins
-    network = new_patch_transformer(experiment)
-    source, validation = (
-        WindowSource(
-            experiment.sessions,
-            split,
-            window_bins=window_bins,
-            batch_size=ours.optimization.batch_size,
-            seed=experiment.seed,
-        )
-        for split in ("train", "validation")
-    )
-    result = pretrain_masked_transformer(
-        network,
-        source,
-        validation,
-        ours.mask,
-        ours.augmentation,
-        ours.optimization,
-        experiment.folder / MAE,
-        seed=experiment.seed,
-        fingerprint=pretraining_of(experiment),
-        report=experiment.report,
-    )
-    network.cpu()
-
-    def parameters(session_id: str) -> int:
-        own = network.session_parameters(session_id)
-        return sum(p.numel() for p in [*network.encoder.parameters(), *own])
-
-    return _probe(
-        experiment, lambda session: encode_recording(network, session), parameters, result.cpu_s
-    )
-
-
-def new_patch_transformer(experiment: Experiment) -> PatchTransformer:
-    """An untrained network of the experiment's sessions, its weights drawn from the seed."""
-    ours = experiment.baselines.transformer_mae_probe
-    torch.manual_seed(experiment.seed)
-    return PatchTransformer(
-        [session_info(session) for session in experiment.sessions],
-        experiment.source.window_bins,
-        d_model=ours.d_model,
-        layers=ours.layers,
-        headdim=ours.headdim,
-        patch_channels=ours.patch_channels,
-    )
-
-
-def pretraining_of(experiment: Experiment) -> str:
-    """Fingerprint of what the Transformer's pretraining depends on: no labels, no student."""
-    made_from = ("input_sha256", "config_sha256")
-    sessions = [[s.provenance[name] for name in made_from] for s in experiment.sessions]
-    settings = experiment.baselines.transformer_mae_probe.model_dump(mode="json")
-    windows = {"bins": experiment.source.window_bins, "seed": experiment.seed}
-    return sha256_json({"sessions": sessions, "windows": windows, "settings": settings})
-
-
-def _probe(
+def probe(
     experiment: Experiment,
     encode: Callable[[PreparedSession], NDArray[Any]],
     parameters: Callable[[str], int],
@@ -117,10 +45,43 @@ def _probe(
         latents = encode(session)
         cost = (time.perf_counter() - begun) / max(1, session.n_bins) * 1e6
         start = time.process_time()
-        probe = LinearProbe()
-        fit_to_labels(probe, session, latents, experiment.label_s)
+        readout = LinearProbe()
+        fit_to_labels(readout, session, latents, experiment.label_s)
         cpu_s = pretraining_cpu_s + time.process_time() - start
-        deployed = parameters(session.session_id) + probe.parameters
-        return Decoding(probe.predict(latents), deployed, cpu_s, cost, math.inf)
+        deployed = parameters(session.session_id) + readout.parameters
+        return Decoding(readout.predict(latents), deployed, cpu_s, cost, math.inf)
 
     return decode
+
+
+def _train(experiment: Experiment, settings: None) -> Decode:
+    teacher = experiment.teacher
+    return probe(
+        experiment,
+        lambda session: encode_session(teacher, session),
+        lambda session_id: deployed_parameters(teacher, session_id),
+        experiment.teacher_cpu_s,
+    )
+
+
+def _complexity(design: Design, settings: None) -> Complexity:
+    config = design.pretrain.encoder
+    network = new_teacher(design.sessions, {}, config, 0)
+    return teacher_complexity(network, design.widest.session_id, config.d_model * design.dims)
+
+
+TEACHER_PROBE = Method(
+    "teacher_probe",
+    _train,
+    complexity=_complexity,
+    order=130,
+    colour="#0072B2",
+    marker="v",
+    space={
+        **trained_by_itself("pretrain"),
+        **sizes("pretrain.encoder", *LARGE),
+        "pretrain.mask.hidden_share": HIDDEN,
+    },
+    recipe_parts=("pretrain",),
+    needs_teacher=True,
+)

@@ -1,223 +1,169 @@
-"""Every method of a benchmark behind one interface: train once, then decode any session.
+"""All methods by name, the part `[baselines]` of a recipe made of them, and their order in tables.
 
-A method is a function of the experiment that returns a `Decode`: given a prepared session, the
-decoding of its whole stream and what that decoding costs. To add a baseline, write such a
-function, name it in `METHODS` and give it its settings in `realm.methods.config`. The probes of
-self-supervised networks are in `realm.methods.probes`.
+To add one to this package, write its file and name its record in `METHODS`; other packages use an
+entry point, see `realm.methods.method`.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
-
-from realm.data.sessions import PreparedSession
-from realm.methods.bidirectional import decode_session, train_bidirectional
-from realm.methods.config import OwnTraining
-from realm.methods.experiment import (
-    Decode,
-    Decoding,
-    Experiment,
-    deployed_parameters,
-    fit_to_labels,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
 )
-from realm.methods.kalman import KalmanDecoder
-from realm.methods.probes import teacher_probe_method, transformer_mae_probe_method
-from realm.methods.ridge import RidgeDecoder
-from realm.nn.gru import GRUEncoder
-from realm.nn.lstm import LSTMEncoder
-from realm.nn.student import Student
-from realm.nn.transformer import CausalTransformerEncoder
-from realm.signal.binning import lookahead_bins
-from realm.training.build import new_student, new_teacher
-from realm.training.config import DistillConfig
-from realm.training.decode import decode_stream
-from realm.training.distill import distill
+from pydantic_core import InitErrorDetails
 
-__all__ = ["METHODS", "Decode", "Decoding", "Experiment"]
+from realm import extensions
+from realm.evaluation.results import ResultRow
+from realm.methods.bidirectional import MAMBA_BIDIRECTIONAL
+from realm.methods.kalman import KALMAN
+from realm.methods.masked_transformer import TRANSFORMER_MAE_PROBE
+from realm.methods.method import OTHERS, Method
+from realm.methods.networks import GRU, LSTM, SCRATCH, STUDENT, TRANSFORMER_CAUSAL
+from realm.methods.probes import TEACHER_PROBE
+from realm.methods.ridge import RIDGE
+from realm.training.config import Strict
 
-TIMED_BINS = 200
-
-
-def student_method(experiment: Experiment) -> Decode:
-    """The distilled student."""
-    return StudentDecoder(experiment.student, experiment.student_cpu_s, experiment.distill)
-
-
-def scratch_method(experiment: Experiment) -> Decode:
-    """The same student, trained without a teacher."""
-    return _trained_student(experiment, "scratch", experiment.baselines.scratch)
-
-
-def gru_method(experiment: Experiment) -> Decode:
-    """A gated recurrent network with the student's adapters, head, windows and optimizer."""
-    ours = experiment.baselines.gru
-    return _trained_student(experiment, "gru", ours, lambda: GRUEncoder(ours.d_model, ours.layers))
-
-
-def lstm_method(experiment: Experiment) -> Decode:
-    """A long short-term memory network, likewise."""
-    ours = experiment.baselines.lstm
-    return _trained_student(
-        experiment, "lstm", ours, lambda: LSTMEncoder(ours.d_model, ours.layers)
+GROUP = "methods"
+METHODS = {
+    method.name: method
+    for method in (
+        RIDGE,
+        KALMAN,
+        GRU,
+        LSTM,
+        TRANSFORMER_CAUSAL,
+        SCRATCH,
+        STUDENT,
+        MAMBA_BIDIRECTIONAL,
+        TEACHER_PROBE,
+        TRANSFORMER_MAE_PROBE,
     )
-
-
-def transformer_causal_method(experiment: Experiment) -> Decode:
-    """A Transformer whose attention reaches back a limited time, likewise."""
-    ours = experiment.baselines.transformer_causal
-    context = max(1, round(ours.context_s * 1000 / experiment.sessions[0].bin_ms))
-
-    def encoder() -> CausalTransformerEncoder:
-        return CausalTransformerEncoder(ours.d_model, ours.layers, context, ours.headdim)
-
-    return _trained_student(experiment, "transformer_causal", ours, encoder)
-
-
-def mamba_bidirectional_method(experiment: Experiment) -> Decode:
-    """The teacher's kind of network, trained with the task loss alone; it sees the future."""
-    ours = experiment.baselines.mamba_bidirectional
-    sessions = experiment.sessions
-    network = new_teacher(sessions, experiment.label_s, ours.encoder, experiment.seed)
-    name = "mamba_bidirectional"
-    result = train_bidirectional(
-        network,
-        experiment.source,
-        sessions,
-        own_training(experiment.distill, ours),
-        experiment.folder / name,
-        seed=experiment.seed,
-        fingerprint=experiment.fingerprint_of(name),
-        report=experiment.report,
-    )
-
-    def decode(session: PreparedSession) -> Decoding:
-        begun = time.perf_counter()
-        decoded = decode_session(network, session)
-        cost = (time.perf_counter() - begun) / max(1, session.n_bins) * 1e6
-        parameters = deployed_parameters(network, session.session_id)
-        return Decoding(decoded, parameters, result.cpu_s, cost, math.inf)
-
-    return decode
-
-
-def ridge_method(experiment: Experiment) -> Decode:
-    """Wiener filter, fitted to each session's own labels."""
-    lag_s = experiment.baselines.ridge.lag_s
-    return _fitted_to_session(experiment, lambda bin_ms: RidgeDecoder(bin_ms, lag_s))
-
-
-def kalman_method(experiment: Experiment) -> Decode:
-    """Kalman filter, fitted to each session's own labels."""
-    lag_s = experiment.baselines.kalman.lag_s
-    return _fitted_to_session(experiment, lambda bin_ms: KalmanDecoder(bin_ms, lag_s))
-
-
-METHODS: dict[str, Callable[[Experiment], Decode]] = {
-    "ridge": ridge_method,
-    "kalman": kalman_method,
-    "gru": gru_method,
-    "lstm": lstm_method,
-    "transformer_causal": transformer_causal_method,
-    "scratch": scratch_method,
-    "mamba_bidirectional": mamba_bidirectional_method,
-    "teacher_probe": teacher_probe_method,
-    "transformer_mae_probe": transformer_mae_probe_method,
-    "student": student_method,
 }
+OURS = "student"  # it always takes part
+BASELINES = tuple(name for name in METHODS if name != OURS)
 
 
-def _trained_student(
-    experiment: Experiment,
-    name: str,
-    ours: OwnTraining,
-    make_encoder: Callable[[], nn.Module] | None = None,
-) -> Decode:
-    """A student trained without a teacher, with its own encoder or another."""
-    config = own_training(experiment.distill, ours)
-    student = new_student(
-        experiment.sessions, experiment.label_s, config, experiment.seed, make_encoder
-    )
-    result = distill(
-        student,
-        None,
-        experiment.source,
-        experiment.sessions,
-        config,
-        experiment.folder / name,
-        seed=experiment.seed,
-        fingerprint=experiment.fingerprint_of(name),
-        report=experiment.report,
-    )
-    return StudentDecoder(student, result.cpu_s, config)
+def names() -> tuple[str, ...]:
+    """Names of all methods, those of other packages last."""
+    return extensions.names(GROUP, METHODS)
 
 
-def own_training(config: DistillConfig, ours: OwnTraining) -> DistillConfig:
-    """The student's training with what a baseline sets for itself."""
-    said = {name: getattr(ours, name) for name in OwnTraining.model_fields}
-    said = {name: value for name, value in said.items() if value is not None}
-    rate = {name: said.pop(name) for name in ("learning_rate",) if name in said}
-    optimization = config.optimization.model_copy(update=rate)
-    augmentation = config.augmentation.model_copy(update=said)
-    update = {"optimization": optimization, "augmentation": augmentation}
-    return config.model_copy(update=update)
+def find(name: str) -> Method | None:
+    """The method of this name, None if no installed package has one.
+
+    Raises:
+        ValueError: another package has it, but cannot be loaded.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if name not in names():
+        return None
+    found = extensions.load(GROUP, name)
+    if not isinstance(found, Method) or found.name != name:
+        raise ValueError(
+            f"realm.methods: expected a Method named {name!r}, got {found!r}; correct the entry "
+            "point of that package"
+        )
+    return found
 
 
-@dataclass(frozen=True, eq=False)
-class StudentDecoder:
-    """A trained student, or a network in its place, as a `Decode`; it can be calibrated."""
+def method(name: str) -> Method:
+    """The method of this name.
 
-    student: Student
-    train_cpu_s: float
-    config: DistillConfig  # it was trained with
-
-    def __call__(self, session: PreparedSession) -> Decoding:
-        """Decode the session as one stream and time single bins."""
-        student = self.student.cpu().eval()  # as it is deployed
-        late = lookahead_bins(self.config.lookahead_ms, session.bin_ms)
-        decoded = decode_stream(student, session, lookahead=late)
-
-        def step(features: NDArray[Any], state: Any) -> Any:
-            with torch.no_grad():
-                return student.step(torch.from_numpy(features)[None], state, session.session_id)
-
-        some = session.features(0, min(session.n_bins, TIMED_BINS))
-        cost = _us_per_bin(student.initial_state(1), some, step)
-        parameters = deployed_parameters(student, session.session_id)
-        return Decoding(decoded, parameters, self.train_cpu_s, cost, self.config.lookahead_ms)
+    Raises:
+        ValueError: there is none; the message lists those there are.
+    """
+    found = find(name)
+    if found is None:
+        raise ValueError(
+            f"expected a method of {', '.join(names())}; got {name!r}. Correct the name, or "
+            "install the package that adds it"
+        )
+    return found
 
 
-def _fitted_to_session(
-    experiment: Experiment, make: Callable[[float], RidgeDecoder | KalmanDecoder]
-) -> Decode:
-    """A decoder that is fitted to every session by itself; `make` is given the bin width."""
-
-    def decode(session: PreparedSession) -> Decoding:
-        features = session.features(0, session.n_bins)
-        start = time.process_time()
-        decoder = make(session.bin_ms)
-        fit_to_labels(decoder, session, features, experiment.label_s)
-        cpu_s = time.process_time() - start
-        decoded = decoder.predict(features)
-        cost = _us_per_bin(decoder.initial_state(), features, decoder.step)
-        return Decoding(decoded, decoder.parameters, cpu_s, cost, decoder.lookahead_ms)
-
-    return decode
+def methods_of(rows: Iterable[ResultRow]) -> list[str]:
+    """The methods in the order of a table: causal baselines, ours, then what sees the future."""
+    return sorted(dict.fromkeys(row.method for row in rows), key=_order)
 
 
-def _us_per_bin(state: Any, features: NDArray[Any], step: Callable[..., Any]) -> float:
-    """Median time of a step of one bin, in microseconds."""
-    times = []
-    for k in range(min(len(features), TIMED_BINS)):
-        begun = time.perf_counter()
-        _, state = step(features[k : k + 1], state)
-        times.append(time.perf_counter() - begun)
-    return float(np.median(times) * 1e6)
+def _order(name: str) -> int:
+    found = find(name)
+    if found is not None:
+        return found.order
+    return OTHERS if not name.startswith("teacher") else TEACHER_PROBE.order
+
+
+_Sections: Any = create_model(
+    "_Sections",
+    __base__=Strict,
+    **cast(
+        "dict[str, Any]",
+        {m.name: (m.settings, m.settings()) for m in METHODS.values() if m.settings is not None},
+    ),
+)
+
+
+class BaselinesConfig(_Sections):
+    """Which methods run beside the student, and a section of settings for each that has some.
+
+    A method of another package has a section here once `methods` names it or the recipe sets it.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    methods: list[str] = ["ridge", "gru", "scratch", "teacher_probe"]
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, methods: list[str]) -> list[str]:
+        for name in methods:
+            if name == OURS or find(name) is None:
+                known = ", ".join(n for n in names() if n != OURS)
+                raise ValueError(
+                    f"expected methods of {known}; got {name!r}. Correct the name, or install the "
+                    "package that adds it"
+                )
+        return methods
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_sections_of_others(cls, content: Any) -> Any:
+        if not isinstance(content, dict):
+            return content
+        content = dict(content)
+        listed = content.get("methods", ())
+        named = [n for n in listed if isinstance(n, str)] if isinstance(listed, list) else []
+        problems: list[InitErrorDetails] = []
+        for name in dict.fromkeys([*content, *named]):
+            if name in cls.model_fields or name in METHODS:
+                continue
+            settings = section_of(name)
+            if settings is not None:
+                try:
+                    content[name] = settings.model_validate(content.get(name, {}))
+                except ValidationError as error:
+                    problems += [_within(name, problem) for problem in error.errors()]
+            elif name in content:
+                problems.append({"type": "extra_forbidden", "loc": (name,), "input": content[name]})
+        if problems:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return content
+
+
+def section_of(name: str) -> type[BaseModel] | None:
+    """The settings of a method, None if it has none or there is no such method."""
+    found = find(name)
+    return None if found is None else found.settings
+
+
+def _within(name: str, problem: Any) -> InitErrorDetails:
+    details = {"type": problem["type"], "loc": (name, *problem["loc"]), "input": problem["input"]}
+    return cast("InitErrorDetails", details | {"ctx": problem.get("ctx", {})})

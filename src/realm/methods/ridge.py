@@ -12,13 +12,27 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from realm.evaluation.metrics import mean_r2
+from realm.methods.complexity import Complexity, ridge_complexity
+from realm.methods.experiment import Decode, Experiment, fitted_to_session
 from realm.methods.lags import FloatArray, Lags
+from realm.methods.method import Design, Method, OneOf
 from realm.methods.normal_equations import NormalEquations, normal_equations
+from realm.training.config import Strict
 
 # Relative to the mean variance of a column: without a unit, the same for features and latents.
 PENALTIES = np.logspace(-5, 3, 17)
+
+
+LAG_S = OneOf((0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0))  # what a tuning draws
+
+
+class RidgeConfig(Strict):
+    """Wiener filter: how far back its features reach."""
+
+    lag_s: float = Field(0.5, ge=0)
 
 
 class RidgeState(NamedTuple):
@@ -194,3 +208,24 @@ def check_fit(
             "expected finite features and finite behavior on known bins, some are not; "
             "mark missing behavior in the mask and replace bad samples before the features"
         )
+
+
+def _train(experiment: Experiment, settings: RidgeConfig) -> Decode:
+    return fitted_to_session(experiment, lambda bin_ms: RidgeDecoder(bin_ms, settings.lag_s))
+
+
+def _complexity(design: Design, settings: RidgeConfig) -> Complexity:
+    return ridge_complexity(design.features, design.dims, design.bins(settings.lag_s))
+
+
+RIDGE = Method(
+    "ridge",
+    _train,
+    RidgeConfig,
+    _complexity,
+    order=10,
+    colour="#56B4E9",
+    marker="s",
+    space={"baselines.ridge.lag_s": LAG_S},
+    fitted_to_sessions=True,
+)

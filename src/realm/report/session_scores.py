@@ -9,7 +9,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from realm.evaluation.metrics import mean_defined
-from realm.evaluation.results import ResultRow, Split, methods_of
+from realm.evaluation.results import ResultRow, Split
+from realm.methods.registry import methods_of
 from realm.report.style import INK, MUTED, colour, figure_file, marker, quiet_grid
 from realm.report.tables import label_budgets, labels_text, number
 

@@ -13,37 +13,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from realm.files import atomic_path
+from realm.methods.registry import find
 
 INK = "#222222"
 MUTED = "#767676"
 TRUTH = "#A6A6A6"  # drawn wide, under the decoded lines
 
-# Okabe & Ito's palette without its yellow, which cannot be read on white.
-_COLOURS = {
-    "ridge": "#56B4E9",
-    "kalman": "#5D4037",
-    "gru": "#009E73",
-    "lstm": "#8C6BB1",
-    "transformer_causal": "#CC79A7",
-    "scratch": "#E69F00",
-    "student": "#D55E00",
-    "transformer_mae_probe": "#9E1B32",
-    "mamba_bidirectional": "#7A8B00",
-    "teacher_probe": "#0072B2",
-}
+# For methods that name no colour. The others have Okabe & Ito's palette without its yellow, which
+# cannot be read on white.
 _SPARE = ("#444444", "#005F56", "#5C6BC0")
-_MARKERS = {
-    "ridge": "s",
-    "kalman": "P",
-    "gru": "^",
-    "lstm": "<",
-    "transformer_causal": "X",
-    "scratch": "D",
-    "student": "o",
-    "transformer_mae_probe": "d",
-    "mamba_bidirectional": ">",
-    "teacher_probe": "v",
-}
 _SPARE_MARKERS = ("p", "h", "*")
 
 _STYLE: Any = {
@@ -69,12 +47,14 @@ _STYLE: Any = {
 
 def colour(method: str) -> str:
     """The method's colour, the same in every figure."""
-    return _COLOURS.get(method) or _SPARE[sum(method.encode()) % len(_SPARE)]
+    found = find(method)
+    return (found and found.colour) or _SPARE[sum(method.encode()) % len(_SPARE)]
 
 
 def marker(method: str) -> str:
     """The method's marker, so that colour is never the only difference."""
-    return _MARKERS.get(method) or _SPARE_MARKERS[sum(method.encode()) % len(_SPARE_MARKERS)]
+    found = find(method)
+    return (found and found.marker) or _SPARE_MARKERS[sum(method.encode()) % len(_SPARE_MARKERS)]
 
 
 @contextmanager

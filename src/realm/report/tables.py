@@ -17,7 +17,8 @@ from rich.table import Table as RichTable
 
 from realm.evaluation.comparison import paired_interval
 from realm.evaluation.metrics import mean_defined
-from realm.evaluation.results import LabelBudget, ResultRow, Split, methods_of
+from realm.evaluation.results import LabelBudget, ResultRow, Split
+from realm.methods.registry import methods_of
 
 TERMINAL, GAP = 80, 2  # characters: of a line, and between the columns of a table
 

@@ -35,7 +35,7 @@ from realm.evaluation.results import LabelBudget, ResultRow, read_results, write
 from realm.files import make_folder, read_json, sha256_file, write_json
 from realm.methods.experiment import Decode, Experiment
 from realm.methods.protocol import score_session
-from realm.methods.registry import METHODS
+from realm.methods.registry import method as method_of
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, silent
@@ -187,7 +187,7 @@ def evaluate_seed(
         job.progress.say(f"seed {job.seed}: {method}")
         report = job.progress.training(f"seed {job.seed} {method}", optimization.steps)
         with job.clock(method):
-            rows += _score(job, method, METHODS[method](experiment._replace(report=report)))
+            rows += _score(job, method, method_of(method)(experiment._replace(report=report)))
     if Accelerator().is_main_process:
         write_results(rows, job.folder / "results.csv")
         write_json(done, {"fingerprint": fingerprint, "stages": job.clock.stages})

@@ -41,7 +41,7 @@ def new_student(
     label_s: Mapping[str, float],
     config: DistillConfig,
     seed: int,
-    make_encoder: Callable[[], nn.Module] | None = None,
+    make_encoder: Callable[[], nn.Module | None] | None = None,
 ) -> Student:
     """An untrained student of these sessions, its weights drawn from `seed`.
 

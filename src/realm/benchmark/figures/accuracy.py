@@ -13,7 +13,8 @@ from realm.benchmark.part import Benchmark
 from realm.benchmark.rows import BenchmarkRow, select
 from realm.evaluation.comparison import paired_interval
 from realm.evaluation.metrics import mean_defined
-from realm.evaluation.results import ResultRow, methods_of
+from realm.evaluation.results import ResultRow
+from realm.methods.registry import methods_of
 from realm.report.style import INK, MUTED, colour, figure_file, marker, quiet_grid
 from realm.report.tables import number
 

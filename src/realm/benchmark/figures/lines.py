@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from realm.benchmark.curves import Point, point
-from realm.evaluation.results import LabelBudget, ResultRow, methods_of
+from realm.evaluation.results import LabelBudget, ResultRow
+from realm.methods.registry import methods_of
 from realm.report.style import colour, marker, spread_labels
 from realm.report.tables import labels_text
 

@@ -10,7 +10,7 @@ from realm.benchmark.curves import latency_ms, lookahead_curve, point
 from realm.benchmark.figures.lines import draw_curve
 from realm.benchmark.part import Benchmark
 from realm.benchmark.rows import BenchmarkRow, select
-from realm.evaluation.results import methods_of
+from realm.methods.registry import methods_of
 from realm.report.style import colour, figure_file, quiet_grid
 from realm.report.tables import number
 

@@ -12,7 +12,7 @@ from realm.benchmark.cost import CostRow
 from realm.benchmark.curves import point
 from realm.benchmark.part import Benchmark
 from realm.benchmark.rows import BenchmarkRow, select
-from realm.evaluation.results import methods_of
+from realm.methods.registry import methods_of
 from realm.report.style import INK, colour, figure_file, quiet_grid
 from realm.report.tables import number
 
