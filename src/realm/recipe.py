@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, PositiveFloat, ValidationError, field_val
 
 from realm.data.config import DataConfig
 from realm.files import sha256_json
-from realm.methods.registry import BaselinesConfig
+from realm.methods.registry import BaselinesConfig, section_of
 from realm.signal import SignalConfig
 from realm.training.config import CalibrateConfig, DistillConfig, PretrainConfig, Strict
 from realm.training.tracking import TrackingConfig
@@ -185,6 +185,8 @@ def _valid_keys(location: Sequence[Any]) -> list[str]:
 
 def _annotation(section: Any, part: Any) -> Any:
     found = getattr(section, "model_fields", {}).get(part)
+    if found is None and section is BaselinesConfig:
+        return section_of(part)
     candidates = [] if found is None else [found.annotation, *get_args(found.annotation)]
     for candidate in candidates:
         if is_dataclass(candidate) or (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from evaluation_cases import row
+
 from realm import extensions
 from realm.benchmark.search_space import draw_trials, with_settings
 from realm.data.prepare import prepare_session
@@ -101,7 +101,7 @@ def test_a_wrong_key_or_name_is_told_with_the_right_ones() -> None:
 
 def test_it_is_trained_scored_costed_tuned_and_drawn(tmp_path: Path) -> None:
     mine = recipe(methods=["mean"], mean={"factor": 0.5})
-    simulated = simulate_session(SimulationConfig(channels=4, duration_s=60.0, seed=1), 0)
+    simulated = simulate_session(SimulationConfig(channels=4, duration_s=70.0, seed=1), 0)
     file = write_session(tmp_path / "one.nwb", simulated)
     path = prepare_session(file, tmp_path / "prepared", mine.signal, mine.data)
     session = PreparedSession.load(path)

@@ -12,6 +12,7 @@ from typing import Any, cast
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     ValidationError,
     create_model,
     field_validator,
@@ -119,7 +120,7 @@ class BaselinesConfig(_Sections):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    methods: list[str] = ["ridge", "gru", "scratch", "teacher_probe"]
+    methods: list[str] = Field(["ridge", "gru", "scratch", "teacher_probe"])
 
     @field_validator("methods")
     @classmethod
