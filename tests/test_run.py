@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+import os
 import resource
 import shutil
 import subprocess
@@ -18,10 +19,10 @@ import h5py
 import numpy as np
 import pytest
 
-import realm.runs.run
+import realm
 from realm.decoder.decoder import Decoder
 from realm.evaluation.results import COLUMNS, ResultRow, read_results
-from realm.files import read_json
+from realm.files import read_json, sha256_file
 from realm.recipe import load_recipe
 from realm.runs.run import Progress, run, silent
 
@@ -116,13 +117,42 @@ def test_the_run_is_described(finished: Finished, data: Path) -> None:
     assert set(record["data"]) == SESSIONS
     for session in SESSIONS:
         hashes = record["data"][session]
-        assert hashes["recording_sha256"] == realm.runs.run.sha256_file(data / f"{session}.nwb")
+        assert hashes["recording_sha256"] == sha256_file(data / f"{session}.nwb")
         assert len(hashes["prepared_sha256"]) == 64
     stages = set(record["stages"])
     assert "prepare" in stages
     for seed in (0, 1):
         assert {f"seed{seed}/{stage}" for stage in ("pretrain", "distill", *METHODS)} <= stages
     assert all(set(times) == {"wall_s", "cpu_s"} for times in record["stages"].values())
+
+
+def test_the_commit_is_marked_when_any_file_of_the_package_was_changed(tmp_path: Path) -> None:
+    source = Path(shutil.copytree(Path(realm.__file__).parent, tmp_path / "realm"))
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True)
+
+    def commit() -> str:
+        code = "from realm.runs.record import commit; print(commit())"
+        environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    git("init", "-q")
+    git("add", "realm")
+    git("commit", "-q", "-m", "all")
+    clean = commit()
+    assert len(clean) == 40
+    with (source / "stages.py").open("a") as stream:
+        stream.write("# changed\n")
+    assert commit() == clean + "+"
 
 
 def test_the_outcome_can_be_looked_at(finished: Finished) -> None:

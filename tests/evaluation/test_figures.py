@@ -8,9 +8,10 @@ import pytest
 from evaluation_cases import row, run_rows, training_records, trajectory
 from matplotlib import image
 
-from realm.report.metrics_log import loss_figure, r2_figure, read_metrics, trajectory_figure
+from realm.report.learning_curves import loss_figure, read_metrics
+from realm.report.session_scores import r2_figure
 from realm.report.style import spread_labels
-from realm.report.trajectories import _excerpt
+from realm.report.trajectories import _excerpt, trajectory_figure
 
 
 def ink(path):

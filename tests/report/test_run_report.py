@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from realm.decoder.decoder import Decoder
 from realm.files import read_tensors, write_tensors
 from realm.nn.masking import MaskConfig
 from realm.recipe import load_recipe
-from realm.report import page as page_module
 from realm.report.drift import moved
 from realm.report.health import replaced_share, unfit_channels
 from realm.report.importance import channel_losses, measure, measure_session
@@ -89,16 +89,16 @@ def test_the_report_shows_everything_a_run_holds(copy: Path) -> None:
         "Settings, versions and times",
     ):
         assert title in read.text
-    assert read.left_out == 3  # lookahead, calibration and drift take a benchmark
-    assert "realm benchmark small --data FOLDER --out runs/benchmark --only lookahead" in read.text
+    assert read.left_out == 1  # what takes a benchmark
+    assert "realm benchmark small --data FOLDER --out runs/benchmark" in read.text
     assert written.stat().st_size < 5_000_000
 
 
 def test_without_prepared_sessions_the_page_says_so(copy: Path) -> None:
     shutil.rmtree(copy / "prepared")
     read = Page(write_report(copy, copy / "other.html").read_text())
-    assert read.left_out == 7
-    assert read.text.count("prepared sessions of this run are not") >= 5
+    assert read.left_out == 5
+    assert read.text.count("realm run") >= 5
 
 
 def test_sessions_that_were_prepared_anew_do_not_count(copy: Path) -> None:
@@ -113,9 +113,7 @@ def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path)
 
 
-def test_pictures_beyond_the_limit_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_beyond_the_limit_are_named(tmp_path: Path) -> None:
     pictures = []
     for name in ("first", "second"):
         with figure_file(tmp_path / f"{name}.png", 2, 2) as figure:
@@ -123,8 +121,7 @@ def test_pictures_beyond_the_limit_are_named(
         pictures.append(Picture(tmp_path / f"{name}.png", name))
     section = Section("Some <b>", ("see `x < y` and **this**",), tuple(pictures))
     assert Page(page("t", [section])).images == 2
-    monkeypatch.setattr(page_module, "MOST_PICTURE_BYTES", 6000)
-    read = Page(page("t", [section]))
+    read = Page(page("t", [section], picture_bytes=6000))
     assert read.images == 1
     assert "second.png" in read.text
     assert "Some <b>" in read.text
@@ -140,6 +137,24 @@ def test_a_benchmark_folder_shows_its_parts(copy: Path, tmp_path: Path) -> None:
         "skipped": {"spikes": "no file has spikes"},
         "missing": ["labels", "transfer"],
         "tables": {"Student with lookahead": [{"Lookahead, ms": "50", "R²": "0.7"}]},
+        "report": [
+            {
+                "part": "lookahead",
+                "title": "Waiting",
+                "text": ["What waiting is worth."],
+                "pictures": [{"file": "figures/lookahead.png", "caption": "R² by lookahead"}],
+                "tables": [{"title": "Student with lookahead", "text_columns": 1}],
+                "left_out": False,
+            },
+            {
+                "part": "spikes",
+                "title": "LFP against spikes",
+                "text": ["Left out: no file has spikes."],
+                "pictures": [],
+                "tables": [],
+                "left_out": True,
+            },
+        ],
         "cost": [{"method": "student", "signal": "LFP", "macs_per_bin": 1234, "state_bytes": None}],
     }
     (folder / "benchmark.json").write_text(json.dumps(content))
@@ -147,8 +162,21 @@ def test_a_benchmark_folder_shows_its_parts(copy: Path, tmp_path: Path) -> None:
     assert (folder / "report.html").is_file()
     assert "Lookahead, ms" in read.text
     assert "1,234" in read.text
-    assert "these recordings do not allow it: no file has spikes" in read.text
-    assert f"--out {folder} --only transfer" in read.text
+    assert "no file has spikes" in read.text
+    assert "R² by lookahead" in read.text
+
+
+def test_a_benchmark_of_an_older_version_is_told_to_be_written_again(
+    copy: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "benchmark"
+    shutil.move(copy, folder / "main")
+    (folder / "benchmark.json").write_text(json.dumps({"missing": [], "tables": {}}))
+    read = Page(write_report(folder, measure=False).read_text())
+    assert "Summary" in read.text
+    read = Page(write_report(folder).read_text())
+    assert "benchmark.json" in read.text
+    assert "realm benchmark" in read.text
 
 
 # What is measured --------------------------------------------------------------------------------
@@ -270,22 +298,23 @@ def test_the_summary_says_it_in_words(tmp_path: Path) -> None:
     rows += [result(f"day{d}", s, 0.75, "gru") for d in range(3) for s in range(2)]
     said = summary(tmp_path, rows)
     assert "3 sessions of 1 subject" in said
-    assert "explains 75% of the behavior's variance (R² 0.750" in said
+    assert "75% of the behavior's variance (R² 0.750" in said
     assert "Best session: day2 (0.80); weakest: day0 (0.70)" in said
-    assert "+0.250 of R² against ridge (95% interval +0.126 to +0.374)" in said
-    assert "0.000 of R² against the best of them, gru" in said
-    assert "no difference can be told" in said
-    assert "as it must be if nothing leaks" in said
+    assert "+0.250 R² against ridge (95% interval +0.126 to +0.374)" in said
+    assert re.search(r" 0\.000 R² against [^(]*gru \([^)]*may be chance\)", said)
+    assert "use the result" not in said  # nothing leaks
+    assert "To watch" not in said
 
 
 def test_the_summary_warns(tmp_path: Path) -> None:
     rows = [result("day0", 0, 0.6, r2_shifted=0.2), result("Day1", 0, 0.01, r2_shifted=0.2)]
     said = summary(tmp_path / "leaks", rows)
-    assert "something other than the moment's signal carries the answer" in said
-    assert "Hardly decoded at all: Day1" in said
-    assert "trained once" in said
-    assert "fewer than 3 sessions" in said
+    assert re.search(r"R² is 0\.200\..*before you use the result", said)
+    watch = said[said.index("To watch") :]
+    assert "Day1" in watch  # hardly decoded
+    assert "day0" not in watch
+    assert "fewer than 3 sessions" in watch
     rows = [result("day0", 0, float("nan"), r2_shifted=float("nan"))]
     said = summary(tmp_path / "still", rows)
-    assert "could not be made" in said
-    assert "does not vary on the test time of day0" in said
+    assert "shorter than 20 s" in said
+    assert "day0" in said[said.index("To watch") :]

@@ -16,8 +16,8 @@ from realm.benchmark.rows import BenchmarkRow, write_rows
 from realm.benchmark.tables import all_tables, claims_table
 from realm.evaluation.results import write_results
 from realm.files import write_json, write_text
-from realm.report.markdown import HOW_MEASURED
 from realm.report.tables import ResultTable
+from realm.report.write import HOW_MEASURED
 from realm.runs.run import commit
 
 IN_RESULTS = ("main", "lookahead")  # parts whose rows stand in results.csv

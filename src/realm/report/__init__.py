@@ -1,1 +1,1 @@
-"""The report of a run: one HTML page that needs no other file, and runs side by side."""
+"""Everything that is shown: reports of runs and benchmarks, runs side by side, figures, tables."""

@@ -6,7 +6,6 @@ are: a name alone says nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +18,12 @@ from realm.evaluation.comparison import PairedInterval, paired_interval
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import LabelBudget, ResultRow
 from realm.files import write_text
-from realm.report.markdown import flat_settings, short_value
 from realm.report.page import page
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section
+from realm.report.settings import flat_settings, short_value
 from realm.report.style import figure_file, quiet_grid
-from realm.report.tables import ResultTable, number
+from realm.report.tables import ResultTable, interval, number
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#444444", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -103,7 +102,9 @@ def summary_table(comparison: Comparison) -> ResultTable:
                 name,
                 number(comparison.mean(name)),
                 "–" if paired is None else number(paired.mean, sign=True),
-                "–" if paired is None else _interval(paired),
+                "–"
+                if paired is None
+                else interval(paired.low, paired.high, "needs 2 sessions or seeds"),
                 "–" if paired is None else f"{paired.sessions} × {paired.seeds}",
                 f"{len(comparison.sessions)} × {len(seeds)}",
             )
@@ -217,9 +218,3 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
     }
     recipe = record.get("recipe") or {}
     return dict(flat_settings(recipe)) | dict(flat_settings(chosen))
-
-
-def _interval(paired: PairedInterval) -> str:
-    if not math.isfinite(paired.low):
-        return "needs 2 sessions or seeds"
-    return f"{number(paired.low, sign=True)} to {number(paired.high, sign=True)}"

@@ -1,4 +1,4 @@
-"""From session to session: how the accuracy goes, and how far the signal has moved."""
+"""From session to session: how accuracy changes, and how far the features have moved."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def drift_section(run: RunFolder, figures: Path) -> Section:
     drift_figure(subjects, run.rows, path)
     largest = max(moved(s[0], later)[0] for s in subjects.values() for later in s[1:])
     text = (
-        "Every session was part of the training here: this shows how alike they are, not how a "
-        "decoder ages. That is measured by the part `transfer` of `realm benchmark`. The means of "
-        f"the features moved by up to {number(largest, digits=2)} of their standard deviation "
-        "from a subject's first session (median over channels and bands); every session's features "
-        "are normalized by its own training time."
+        "The decoder was trained on every session here. So this shows how similar the sessions "
+        "are, not how a decoder ages; the part `transfer` of `realm benchmark` measures that. The "
+        f"means of the features moved by up to {number(largest, digits=2)} of their standard "
+        "deviation from a subject's first session (median over channels and bands). The features "
+        "of each session are normalized with its own training time."
     )
     return Section(TITLE, (text,), (Picture(path, "Accuracy and signal by session"),))
 

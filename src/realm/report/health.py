@@ -30,11 +30,10 @@ def health_section(run: RunFolder, figures: Path) -> Section:
     unwell = {s.session_id: unfit_channels(s, shares[s.session_id]) for s in run.sessions}
     listed = [f"{session}: {', '.join(names)}" for session, names in unwell.items() if names]
     text = (
-        "Not to be relied on (masked from the start, or replaced for more than half of the time): "
-        + "; ".join(listed)
-        + "."
+        "Do not rely on these channels (masked from the start, or replaced more than half of the "
+        "time): " + "; ".join(listed) + "."
         if listed
-        else "No channel was masked from the start or replaced for more than half of the time."
+        else "No channel was masked from the start or replaced more than half of the time."
     )
     picture = Picture(path, "Share of samples that the guard replaced (flat, saturated, missing)")
     return Section(TITLE, (text,), (picture,), (_table(run.sessions, shares),))

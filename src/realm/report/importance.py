@@ -1,9 +1,8 @@
 """Which channels and bands matter: the R² that is lost when one of them is masked.
 
-Masked means its normalized features are 0, its mean. Measured on validation time with the saved
-decoder, so that whoever chooses channels by it does not look at test time. The network is not
-trained anew: what other channels could take over is not counted, and channels that tell the same
-may all look dispensable.
+A masked channel has normalized features of 0, its mean. Measured on validation time with the saved
+decoder, so that you can choose channels by it without looking at test time. The network is not
+trained again: if two channels carry the same information, both may look unimportant.
 """
 
 from __future__ import annotations
@@ -178,7 +177,8 @@ def _told(found: Sequence[Importance], sessions: int, seed: int) -> tuple[str, .
     if channels:
         first = next(iter(channels))
         text += f", without the channel {first} it loses {number(channels[first].mean)}"
-    text += ". It was not trained anew: channels that tell the same may all look dispensable."
+    text += ". The decoder was not trained again: if two channels carry the same information, both "
+    text += "may look unimportant."
     how = f"Measured on validation time with the decoder of seed {seed}"
     how += f", in {len(found)} of {sessions} sessions." if len(found) < sessions else "."
     return (text, how)

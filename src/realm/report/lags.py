@@ -46,18 +46,18 @@ def lag_section(run: RunFolder, figures: Path) -> Section:
     found = {method: curve for method, curve in curves.items() if curve.correlation.size}
     if "student" not in found or not np.isfinite(found["student"].best_ms):
         return left_out(
-            TITLE, "Left out: no decoding of varying behavior is stored in `seed*/decoded`."
+            TITLE, "Left out: no decoding of behavior that varies is stored in `seed*/decoded`."
         )
     path = figures / "lags.png"
     lag_figure(found, path)
     best = found["student"].best_ms
     said = (
-        "fits best without being moved: it does not lag behind."
+        "fits best at lag 0: it does not come late."
         if best == 0
-        else f"fits best when compared with behavior {abs(best):.0f} ms "
-        f"{'earlier: it comes late by as much' if best > 0 else 'later: it runs ahead'}."
+        else f"fits best to the behavior {abs(best):.0f} ms "
+        f"{'earlier: it comes late by that time' if best > 0 else 'later: it comes early'}."
     )
-    text = f"Moved in time against the true behavior, the student's decoding {said}"
+    text = f"The student's decoding is moved in time against the true behavior. It {said}"
     return Section(TITLE, (text,), (Picture(path, "Correlation of decoding and behavior by lag"),))
 
 

@@ -1,4 +1,4 @@
-"""How long an answer takes, and what training and decoding cost."""
+"""How long an output takes, and what training and decoding cost."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ TITLE = "Latency and cost"
 
 
 def latency_section(run: RunFolder) -> Section:
-    """The way of a sample to the output that has heard it, and the cost of every method."""
+    """The delay from a sample to the output that reflects it, and the cost of every method."""
     tables = [cost_table(run.rows)]
     text = []
     total = latency_ms(run)
     if math.isfinite(total):
         tables.insert(0, _stages(run))
         text.append(
-            f"An output has heard what the electrodes gave {number(total, digits=0)} ms before: "
-            "filters and smoothing, a whole bin, and the lookahead. Computing comes on top."
+            f"An output reflects what the electrodes recorded {number(total, digits=0)} ms before: "
+            "the delays of filters and smoothing, a whole bin, and the lookahead. The time to "
+            "compute is not in it."
         )
     else:
         text.append(
@@ -33,7 +34,7 @@ def latency_section(run: RunFolder) -> Section:
 
 
 def latency_ms(run: RunFolder) -> float:
-    """From a sample to the output that has heard it; the slowest session's; NaN if not known."""
+    """Milliseconds from a sample to its output, of the slowest session; NaN if not known."""
     if not run.sessions:
         return math.nan
     chain = max(session.chain.latency_ms for session in run.sessions)
@@ -41,7 +42,7 @@ def latency_ms(run: RunFolder) -> float:
 
 
 def lookahead_ms(run: RunFolder) -> float:
-    """What the student waits for."""
+    """How long the student waits for future signal, in ms."""
     waits = [row.lookahead_ms for row in run.rows if row.method == "student"]
     return max(waits, default=0.0)
 
@@ -63,7 +64,7 @@ def _stages(run: RunFolder) -> ResultTable:
     lines.append(
         (
             "rest of the bin",
-            "a sample at its begin waits longest",
+            "the first sample of a bin waits for its end",
             number(session.bin_ms / 2, digits=1),
         )
     )

@@ -1,4 +1,4 @@
-"""What a finished run leaves to look at: decodings of the test span, figures and the report."""
+"""What a run leaves to look at: decodings of the test time, and the figures drawn from them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ from numpy.typing import NDArray
 from realm.data.sessions import PreparedSession
 from realm.evaluation.results import read_results
 from realm.files import read_tensors, write_tensors
-from realm.report.markdown import write_markdown
-from realm.report.metrics_log import (
-    Trajectory,
-    loss_figure,
-    r2_figure,
-    read_metrics,
-    trajectory_figure,
-)
+from realm.report.learning_curves import loss_figure, read_metrics
+from realm.report.session_scores import r2_figure
+from realm.report.trajectories import Trajectory, trajectory_figure
 
-SHOWN = ("ridge", "student")  # a trajectory with more lines cannot be read
+SHOWN = ("ridge", "student")  # more lines could not be told apart
 TRAINED = ("teacher", "student")
 
 
 def write_decoding(
     folder: Path, method: str, session: PreparedSession, behavior: NDArray[Any]
 ) -> None:
-    """Keep a method's decoding of the test span, (bins, dims), NaN where it has no output."""
+    """Keep a method's decoding of the test time.
+
+    `behavior` is (bins, dims) of the whole session, NaN where the method has no output.
+    """
     test = slice(*session.splits["test"])
     decoded = behavior[test].astype(np.float32)
     usable: NDArray[np.bool_] = np.asarray(np.isfinite(decoded).all(axis=1))
@@ -36,8 +34,8 @@ def write_decoding(
     write_tensors(folder / session.session_id / f"{method}.safetensors", arrays)
 
 
-def write_outcome(run: Path, sessions: Sequence[PreparedSession], seeds: Sequence[int]) -> None:
-    """Draw the figures of a run from its files and write report.md."""
+def write_figures(run: Path, sessions: Sequence[PreparedSession], seeds: Sequence[int]) -> None:
+    """Draw the figures of a run from its files: scores, learning curves, trajectories."""
     rows = read_results(run / "results.csv")
     figures = run / "figures"
     r2_figure(rows, figures / "r2_test.png")
@@ -50,7 +48,6 @@ def write_outcome(run: Path, sessions: Sequence[PreparedSession], seeds: Sequenc
     for session in sessions:
         trajectory = _trajectory(run / f"seed{seeds[0]}" / "decoded", session)
         trajectory_figure(trajectory, figures / f"trajectory_{session.session_id}.png")
-    write_markdown(run)
 
 
 def _trajectory(folder: Path, session: PreparedSession) -> Trajectory:

@@ -1,6 +1,6 @@
-"""Sections as one HTML page: nothing is fetched, pictures are inside, the size is bounded.
+"""Sections as one HTML page that needs no other file, follows the screen, and can be printed.
 
-The page follows the reader's light or dark setting and screen width, and prints.
+Pictures are inside the page, and their size in all is bounded.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from PIL import Image
 
 from realm.report.section import Picture, Section
 
-MOST_PICTURE_BYTES = 4_200_000  # of all pictures as they stand in the page, of 5 MB
-SCALE = 2 / 3  # of a picture's pixels to those of the page; the rest is for print
+MOST_PICTURE_BYTES = 4_200_000  # of all pictures in base64; a page then has at most 5 MB
+SCALE = 2 / 3  # width in the page over width in pixels; the rest is for print
 COLOURS = 128  # of an embedded picture: drawings need no more, and it halves their size
 
 
-def page(title: str, sections: Sequence[Section]) -> str:
-    """The whole page; pictures that would make it too large are named instead of shown."""
-    budget = _Budget(MOST_PICTURE_BYTES)
+def page(title: str, sections: Sequence[Section], picture_bytes: int = MOST_PICTURE_BYTES) -> str:
+    """The whole page.
+
+    `picture_bytes` bounds the pictures in all; those beyond it are named instead of shown.
+    """
+    budget = _Budget(picture_bytes)
     body = [f"<h1>{html.escape(title)}</h1>"]
     body += [_section(section, index, budget) for index, section in enumerate(sections)]
     contents = "\n".join(

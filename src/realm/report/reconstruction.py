@@ -1,4 +1,4 @@
-"""What the teacher fills in: hidden stretches of validation time beside what was there."""
+"""What the teacher fills in: hidden parts of validation time beside the true features."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def reconstruction_section(run: RunFolder, figures: Path) -> Section:
     for session in run.sessions[:SHOWN_SESSIONS]:
         path = figures / f"reconstruction_{session.session_id}.png"
         reconstruction_figure(teacher, session, run.recipe, path)
-        pictures.append(Picture(path, f"Hidden stretches of {session.session_id}, filled in"))
+        pictures.append(Picture(path, f"Hidden parts of {session.session_id}, filled in"))
     text = (
-        "The teacher learns by filling in what was hidden from it (shaded). Good values there mean "
-        "that it knows how the signal goes on and what the channels have in common; noise that is "
-        "independent from bin to bin cannot be filled in by anything."
+        "The teacher learns to fill in what is hidden from it (shaded). Good values there mean "
+        "that it has learned how the signal continues and what the channels share. Noise that is "
+        "independent from bin to bin cannot be filled in."
     )
     return Section(TITLE, (text,), tuple(pictures), tables)
 

@@ -46,7 +46,7 @@ class RunFolder:
         if not (run / "results.csv").is_file():
             raise ValueError(
                 f"{run / 'results.csv'}: expected the results of a finished run, found none; name "
-                "the folder of a run or benchmark, or finish it with `realm evaluate`"
+                "the folder of a run or benchmark, or finish it with `realm run`"
             )
         record = read_json(run / "run.json") if (run / "run.json").is_file() else {}
         return cls(path, run, read_results(run / "results.csv"), record, benchmark)
@@ -94,9 +94,9 @@ class RunFolder:
 
     @property
     def needs_sessions(self) -> str:
-        """What to say where the prepared sessions are not there."""
+        """The sentence for a section that needs prepared sessions which are not there."""
         return (
-            "Left out: the prepared sessions of this run are not in its folder `prepared` (or were "
-            "made anew since). Run `realm evaluate` with the same recipe, data and folder, then "
+            "Left out: the prepared sessions of this run are not in its folder `prepared`, or they "
+            "have changed since. Run `realm run` with the same recipe, data and folder, then "
             f"`realm report {self.path}`."
         )

@@ -7,30 +7,31 @@ from collections.abc import Sequence
 
 from realm.evaluation.comparison import paired_interval
 from realm.evaluation.metrics import mean_defined
-from realm.evaluation.results import ResultRow
+from realm.evaluation.results import LabelBudget, ResultRow
 from realm.report.health import replaced_share, unfit_channels
 from realm.report.latency import latency_ms, load_share
-from realm.report.markdown import headline
 from realm.report.run_folder import RunFolder
 from realm.report.section import Section
-from realm.report.tables import number
+from realm.report.tables import label_budgets, labels_text, number
 
 TITLE = "Summary"
-LEAK = 0.03  # |R²| of the control beyond which something leaks, or is amiss
-POOR = 0.05  # R² below which a session is as good as not decoded
+LEAK = 0.03  # |R²| with moved behavior above which something leaks
+POOR = 0.05  # R² below which almost nothing is decoded
 LINEAR = ("ridge", "kalman")
 
 
 def summary_section(run: RunFolder) -> Section:
     """What was done, how well it works, against what, whether to trust it, what to watch."""
-    rows = [row for row in run.rows if row.split == "test" and row.label_s == "all"]
+    test = [row for row in run.rows if row.split == "test"]
+    budgets = label_budgets(row for row in test if row.method == "student")
+    if not budgets:
+        return Section(TITLE, ("This run holds no test result of the student.",))
+    rows = [row for row in test if row.label_s == budgets[0]]
     student = [row for row in rows if row.method == "student"]
-    if not student:
-        sentences = headline(run.rows) or ["This run holds no test result of the student."]
-        return Section(TITLE, tuple(sentences))
     parts = [
         _done(run, student),
         _accuracy(student),
+        *(_few_labels(test, label_s) for label_s in budgets[1:]),
         _against_linear(rows),
         _against_networks(rows),
         _trust(student),
@@ -44,22 +45,24 @@ def _done(run: RunFolder, student: Sequence[ResultRow]) -> str:
     sessions = {row.session for row in student}
     subjects = {row.subject for row in student}
     seeds = {row.seed for row in student}
+    label_s = student[0].label_s
+    labels = "" if label_s == "all" else f", with {labels_text(label_s)} of labels in each"
     text = (
         f"**What was done.** A decoder of {_behavior(run)} was trained on the first 70% of "
-        f"{_count(len(sessions), 'session')} of {_count(len(subjects), 'subject')} and judged on "
-        f"the last 20%, which it had never seen. {_trainings(len(seeds))}"
+        f"{_count(len(sessions), 'session')} of {_count(len(subjects), 'subject')}{labels}. It was "
+        f"tested on the last 20%, which it had never seen. {_trainings(len(seeds))}"
     )
     channels = sorted({len(s.channel_names) for s in run.sessions})
     if channels:
         some = str(channels[0]) if len(channels) == 1 else f"{channels[0]} to {channels[-1]}"
-        text += f" It hears {some} LFP channel{'s' if channels[-1] > 1 else ''}."
+        text += f" It uses {some} LFP channel{'s' if channels[-1] > 1 else ''}."
     return text
 
 
 def _trainings(seeds: int) -> str:
     if seeds == 1:
-        return "It was trained once, so chance in the training is not known."
-    return f"The numbers are means of {seeds} trainings that differ in chance alone."
+        return "It was trained once, so the effect of chance in the training is not known."
+    return f"The numbers are means of {seeds} trainings that differ only by chance."
 
 
 def _behavior(run: RunFolder) -> str:
@@ -76,7 +79,7 @@ def _accuracy(student: Sequence[ResultRow]) -> str:
     mean = mean_defined(list(means.values()))
     text = (
         f"**How well it works.** The decoding explains {_percent(mean)} of the behavior's variance "
-        f"(R² {number(mean)}; 1 is perfect, 0 is what always guessing the average gives)."
+        f"(R² {number(mean)}; 1 is perfect, 0 is a constant guess of the average)."
     )
     defined = {name: value for name, value in means.items() if not math.isnan(value)}
     if len(defined) > 1:
@@ -86,6 +89,17 @@ def _accuracy(student: Sequence[ResultRow]) -> str:
             f"weakest: {worst} ({number(defined[worst], digits=2)})."
         )
     return text
+
+
+def _few_labels(test: Sequence[ResultRow], label_s: LabelBudget) -> str:
+    rows = [row for row in test if row.label_s == label_s]
+    means = _by_session([row for row in rows if row.method == "student"])
+    others = sorted({row.method for row in rows} - {"student"})
+    text = (
+        f"**With {labels_text(label_s)} of labels** in {_count(len(means), 'session')}, R² is "
+        f"{number(mean_defined(list(means.values())))}"
+    )
+    return f"{text}: {_differences(rows, others)}" if others else f"{text}."
 
 
 def _against_linear(rows: Sequence[ResultRow]) -> str:
@@ -108,15 +122,15 @@ def _differences(rows: Sequence[ResultRow], others: Sequence[str], prefix: str =
     """How the student compares with these methods, with 95% intervals where there are any."""
     said = []
     for other in others:
-        paired = paired_interval(rows, "student", other)
+        paired = paired_interval(rows, "student", other, label_s=rows[0].label_s)
         if not math.isfinite(paired.low):
             verdict = "no interval: it needs 2 sessions or seeds"
         else:
             verdict = f"95% interval {number(paired.low, sign=True)} to "
             verdict += number(paired.high, sign=True)
             if paired.low <= 0 <= paired.high:
-                verdict += ": no difference can be told"
-        said.append(f"{number(paired.mean, sign=True)} of R² against {prefix}{other} ({verdict})")
+                verdict += ": the difference may be chance"
+        said.append(f"{number(paired.mean, sign=True)} R² against {prefix}{other} ({verdict})")
     return "; ".join(said) + "."
 
 
@@ -124,18 +138,18 @@ def _trust(student: Sequence[ResultRow]) -> str:
     control = mean_defined([row.r2_shifted for row in student])
     if math.isnan(control):
         return (
-            "**Can it be trusted?** The control for leaks could not be made: the test time is "
-            "shorter than 20 s."
+            "**Can it be trusted?** The test for leaks was not possible: the test time is shorter "
+            "than 20 s."
         )
     said = (
-        "as it must be if nothing leaks."
+        "It is near 0, as it must be if nothing leaks."
         if abs(control) <= LEAK
-        else "which it must not be: something other than the moment's signal carries the answer. "
-        "Find out before the result is used."
+        else "It must be near 0. Something other than the signal of the moment carries the answer: "
+        "find it before you use the result."
     )
     return (
-        "**Can it be trusted?** Decoding behavior that was moved by more than 10 s gives an R² of "
-        f"{number(control)}, {said}"
+        "**Can it be trusted?** When the behavior is moved by more than 10 s against the signal, "
+        f"R² is {number(control)}. {said}"
     )
 
 
@@ -143,9 +157,9 @@ def _live(run: RunFolder) -> str:
     share, total = load_share(run), latency_ms(run)
     parts = []
     if math.isfinite(total):
-        parts.append(f"an output has heard the signal of {number(total, digits=0)} ms ago")
+        parts.append(f"an output reflects the signal of {number(total, digits=0)} ms before")
     if math.isfinite(share):
-        parts.append(f"computing it took {_percent(share)} of the time there is, on one core")
+        parts.append(f"computing it takes {_percent(share)} of the time of a bin, on one core")
     return "**Can it run live?** " + _sentence(" and ".join(parts)) + "." if parts else ""
 
 
@@ -155,9 +169,9 @@ def _warnings(run: RunFolder, student: Sequence[ResultRow]) -> str:
     poor = [name for name, value in means.items() if value < POOR]
     undefined = [name for name, value in means.items() if math.isnan(value)]
     if poor:
-        found.append(f"hardly decoded at all: {', '.join(poor)}")
+        found.append(f"almost nothing is decoded in {', '.join(poor)}")
     if undefined:
-        found.append(f"behavior does not vary on the test time of {', '.join(undefined)}")
+        found.append(f"behavior does not vary in the test time of {', '.join(undefined)}")
     for session in run.sessions:
         names = unfit_channels(session, replaced_share(session))
         if names:

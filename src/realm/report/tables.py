@@ -130,17 +130,27 @@ def difference_table(
         if other == method or not _has(rows, method, label_s):
             continue
         paired = paired_interval(rows, method, other, split=split, label_s=label_s)
-        interval = (
-            f"{number(paired.low, sign=True)} to {number(paired.high, sign=True)}"
-            if math.isfinite(paired.low)
-            else "needs 2 sessions or seeds"
-        )
         pairs = f"{paired.sessions} × {paired.seeds}"
         difference = number(paired.mean, sign=True)
-        lines.append((f"{method} − {other}", labels_text(label_s), difference, interval, pairs))
+        between = interval(paired.low, paired.high, "needs 2 sessions or seeds")
+        lines.append((f"{method} − {other}", labels_text(label_s), difference, between, pairs))
     columns = ("Difference", "Labels", "R²", "95% interval", "Sessions × seeds")
     title = f"Paired differences on {split} time"
     return ResultTable(title, columns, tuple(lines), text_columns=2)
+
+
+def confidence_table(rows: Sequence[ResultRow]) -> ResultTable:
+    """The student's R² per session with its interval, means over seeds; all labels, test time."""
+    lines = []
+    own = [r for r in rows if (r.method, r.split, r.label_s) == ("student", "test", "all")]
+    for session in dict.fromkeys(row.session for row in own):
+        group = [row for row in own if row.session == session]
+        keys = ("r2", "r2_low", "r2_high", "pearson_r")
+        r2, low, high, r = (mean_defined([getattr(row, key) for row in group]) for key in keys)
+        between = "undefined" if math.isnan(low) else f"{number(low)} to {number(high)}"
+        lines.append((session, number(r2), between, number(r), str(len(group))))
+    columns = ("Session", "R²", "95% interval", "Pearson r", "Seeds")
+    return ResultTable("The student on test time, with confidence", columns, tuple(lines))
 
 
 def cost_table(rows: Sequence[ResultRow]) -> ResultTable:
@@ -185,6 +195,13 @@ def number(value: float, *, digits: int = 3, sign: bool = False) -> str:
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("+-")
     return text.replace("-", "−")
+
+
+def interval(low: float, high: float, without: str = "–") -> str:
+    """An interval of differences; `without` where it is undefined."""
+    if not math.isfinite(low):
+        return without
+    return f"{number(low, sign=True)} to {number(high, sign=True)}"
 
 
 def _groups(

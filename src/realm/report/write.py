@@ -1,4 +1,4 @@
-"""The sections of a run's report in their order, written as one page."""
+"""The report of a run or of a benchmark: its sections in their order, as HTML or as Markdown."""
 
 from __future__ import annotations
 
@@ -8,22 +8,38 @@ from pathlib import Path
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import ResultRow
 from realm.files import write_text
-from realm.report import benchmark_parts as parts
+from realm.report.benchmark_parts import benchmark_sections
 from realm.report.drift import drift_section
 from realm.report.health import health_section
 from realm.report.importance import importance_section
 from realm.report.lags import lag_section
 from realm.report.latency import latency_section
-from realm.report.markdown import HOW_MEASURED, pictures, record_tables, result_tables
+from realm.report.markdown import markdown
 from realm.report.page import page
 from realm.report.reconstruction import reconstruction_section
 from realm.report.run_folder import RunFolder
 from realm.report.section import Picture, Section, left_out
+from realm.report.settings import settings_section
 from realm.report.summary import summary_section
-from realm.report.tables import ResultTable, number
+from realm.report.tables import (
+    ResultTable,
+    accuracy_table,
+    confidence_table,
+    difference_table,
+    session_table,
+)
 
 Say = Callable[[str], None]
 MOST_TRAJECTORIES = 6
+
+HOW_MEASURED = (
+    "The last 20% of every session is test time. The 10% before it is validation time. On both "
+    "sides of the validation time 2 s are left out. Nothing is shuffled, and every statistic comes "
+    "from training time. Each session is decoded as one continuous stream. R² is averaged over the "
+    "dimensions of the behavior, then over sessions. Settings are chosen on validation time only. "
+    "“R², shifted behavior” decodes behavior that was moved against the recording by at least "
+    "10 s: it is near 0 or below, unless something leaks."
+)
 
 
 def write_report(
@@ -40,9 +56,9 @@ def write_report(
     Args:
         folder: of a finished run or benchmark.
         out: the file; None = `report.html` in `folder`.
-        say: told what is being done.
-        measure: also what needs the decoder, the teacher or the prepared sessions; else a sentence
-            says how to get it.
+        say: is called with the name of each thing that is being measured.
+        measure: also measure what needs the decoder, the teacher or the prepared sessions.
+            If False, a sentence says how to get it.
 
     Raises:
         ValueError: there is no finished run in the folder, or a file of it is damaged.
@@ -51,26 +67,32 @@ def write_report(
     run = RunFolder.open(folder)
     target = Path(out) if out else run.path / "report.html"
     content = every_section(run, say) if measure else quick_sections(run)
-    write_text(target, page(f"Decoding behavior: {run.name}", content))
+    write_text(target, page(_title(run), content))
+    return target
+
+
+def write_markdown(folder: Path | str) -> Path:
+    """Write `report.md`, which measures nothing more, into the folder of a run; returns its path.
+
+    Raises:
+        ValueError: the folder has no results.csv, or it or run.json cannot be read.
+    """
+    run = RunFolder.open(folder)
+    target = run.run / "report.md"
+    write_text(target, markdown(_title(run), quick_sections(run), run.run))
     return target
 
 
 def every_section(run: RunFolder, say: Say) -> list[Section]:
-    """All sections; what cannot be shown says how to get it."""
+    """All sections; a section without data says how to get them."""
     figures = run.run / "figures"
     return [
-        summary_section(run),
-        _accuracy(run),
-        _trajectories(run),
+        *_opening(run),
         _doing(say, "reconstruction", lambda: reconstruction_section(run, figures)),
         _doing(say, "delay of the decoding", lambda: lag_section(run, figures)),
-        parts.benchmark_section(run, parts.LOOKAHEAD),
-        parts.benchmark_section(run, parts.CALIBRATION),
-        *([parts.benchmark_section(run, parts.LABELS)] if run.benchmark else []),
         importance_section(run, figures, say),
-        parts.benchmark_section(run, parts.DRIFT),
         _doing(say, "sessions", lambda: drift_section(run, figures)),
-        *([parts.benchmark_section(run, parts.SPIKES)] if run.benchmark else []),
+        *benchmark_sections(run),
         latency_section(run),
         _doing(say, "channel health", lambda: health_section(run, figures)),
         *_closing(run),
@@ -81,16 +103,23 @@ def quick_sections(run: RunFolder) -> list[Section]:
     """What a run shows at its end, without measuring anything more."""
     more = left_out(
         "Not measured yet",
-        f"What the teacher reconstructs, the delay of the decoding, which channels and bands "
-        f"matter, how sessions differ and the health of the channels: `realm report {run.path}` "
-        "adds them to this page.",
+        f"`realm report {run.path}` also measures what the teacher reconstructs, the delay of the "
+        "decoding, which channels and bands matter, how sessions differ and the health of the "
+        "channels, and writes all of it to `report.html`.",
     )
-    opening = [summary_section(run), _accuracy(run), _trajectories(run), more]
-    return [*opening, latency_section(run), *_closing(run)]
+    return [*_opening(run), more, latency_section(run), *_closing(run)]
+
+
+def _title(run: RunFolder) -> str:
+    return f"Decoding behavior: {run.name}"
+
+
+def _opening(run: RunFolder) -> list[Section]:
+    return [summary_section(run), _accuracy(run), _trajectories(run)]
 
 
 def _closing(run: RunFolder) -> list[Section]:
-    return [_training(run), Section("How it was measured", (HOW_MEASURED,)), _provenance(run)]
+    return [_training(run), Section("How it was measured", (HOW_MEASURED,)), settings_section(run)]
 
 
 def _doing(say: Say, what: str, make: Callable[[], Section]) -> Section:
@@ -99,44 +128,40 @@ def _doing(say: Say, what: str, make: Callable[[], Section]) -> Section:
 
 
 def _accuracy(run: RunFolder) -> Section:
-    tables = [t for t in result_tables(run.rows) if t.title != "Cost"]
     text = (
         "R² is the share of the behavior's variance that is decoded. Bars are 95% intervals over "
-        "5 s blocks of the test time, dots single trainings; hollow marks see the future and "
-        "could not run live."
+        "5 s blocks of the test time. Dots are single trainings. Methods with hollow marks use "
+        "future signal and cannot run live."
     )
-    if table := _confidence(run.rows):
-        tables.insert(0, table)
-    return Section("R² per session", (text,), _of_kind(run, "r2"), tuple(tables))
+    pictures = _of_kind(run, "r2", "R² of every method in every session")
+    return Section("R² per session", (text,), pictures, _accuracy_tables(run.rows))
 
 
-def _confidence(rows: Sequence[ResultRow]) -> ResultTable | None:
-    """The student's R² per session with its interval, means over seeds; None without a student."""
-    lines = []
-    own = [r for r in rows if (r.method, r.split, r.label_s) == ("student", "test", "all")]
-    for session in dict.fromkeys(row.session for row in own):
-        group = [row for row in own if row.session == session]
-        keys = ("r2", "r2_low", "r2_high", "pearson_r")
-        r2, low, high, r = (mean_defined([getattr(row, key) for row in group]) for key in keys)
-        interval = "undefined" if low != low else f"{number(low)} to {number(high)}"
-        lines.append((session, number(r2), interval, number(r), str(len(group))))
-    columns = ("Session", "R²", "95% interval", "Pearson r", "Seeds")
-    title = "The student on test time, with confidence"
-    return ResultTable(title, columns, tuple(lines)) if lines else None
+def _accuracy_tables(rows: Sequence[ResultRow]) -> tuple[ResultTable, ...]:
+    tables = [
+        confidence_table(rows),
+        accuracy_table(rows),
+        difference_table(rows),
+        session_table(rows),
+        accuracy_table(rows, "validation"),
+    ]
+    return tuple(table for table in tables if table.rows)
 
 
 def _trajectories(run: RunFolder) -> Section:
-    found = _of_kind(run, "trajectory")
+    title = "Decoded against true behavior"
+    found = _of_kind(run, "trajectory", "Decoded and true behavior on test time")
+    if not found:
+        where = run.run / "figures"
+        return left_out(title, f"Left out: there are no pictures of trajectories in `{where}`.")
     shown = found if len(found) <= MOST_TRAJECTORIES else _spread(run.rows, found)
-    text = ["The 20 s of every session's test time in which the behavior moves most."]
+    text = ["For every session, the 20 s of test time in which the behavior moves most."]
     if len(shown) < len(found):
         text.append(
-            f"{len(shown)} of {len(found)} sessions, from the best to the weakest; the others are "
-            "in `figures/`."
+            f"{len(shown)} of {len(found)} sessions are shown, from the best to the weakest; the "
+            "others are in `figures/`."
         )
-    if not found:
-        text = [f"Left out: there are no pictures of trajectories in `{run.run / 'figures'}`."]
-    return Section("Decoded against true behavior", tuple(text), shown, left_out=not found)
+    return Section(title, tuple(text), shown)
 
 
 def _spread(rows: Sequence[ResultRow], found: Sequence[Picture]) -> tuple[Picture, ...]:
@@ -156,19 +181,17 @@ def _spread(rows: Sequence[ResultRow], found: Sequence[Picture]) -> tuple[Pictur
 
 
 def _training(run: RunFolder) -> Section:
-    found = _of_kind(run, "loss")
-    text = "Loss by training step; below, R² on validation time, which decides when to stop."
-    missing = "Left out: there is no picture of the training in the run."
-    return Section("Training", (text if found else missing,), found, left_out=not found)
+    found = _of_kind(run, "loss", "Learning curves")
+    if not found:
+        return left_out("Training", "Left out: there is no picture of the training in the run.")
+    text = "Loss by training step. Below: R² on validation time, which decides when to stop."
+    return Section("Training", (text,), found)
 
 
-def _of_kind(run: RunFolder, kind: str) -> tuple[Picture, ...]:
-    return tuple(p for p in pictures(run.run) if p.path.stem.startswith(kind))
-
-
-def _provenance(run: RunFolder) -> Section:
-    title = "Settings, versions and times"
-    if not run.record:
-        return Section(title, ("Left out: this run has no `run.json`.",), left_out=True)
-    text = f"As stored in `{run.run / 'run.json'}`; hashes are shortened here."
-    return Section(title, (text,), tables=tuple(record_tables(run.record)), folded=True)
+def _of_kind(run: RunFolder, kind: str, caption: str) -> tuple[Picture, ...]:
+    """The pictures of a run whose names begin with `kind`."""
+    return tuple(
+        Picture(path, f"{caption}: {rest}" if kind == "trajectory" and rest else caption)
+        for path in sorted((run.run / "figures").glob(f"{kind}*.png"))
+        for rest in [path.stem.removeprefix(kind).strip("_")]
+    )

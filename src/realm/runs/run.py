@@ -1,7 +1,7 @@
-"""The main job: recordings in; a distilled causal decoder, its accuracy and its cost out.
+"""The main job: from recordings to a distilled causal decoder, its accuracy and its cost.
 
-A run is a folder. Each stage leaves its files there and is skipped when they are complete and
-belong to the same recipe and data, so a run that was stopped goes on where it was:
+A run is a folder. Each stage leaves its files there, and is skipped when they are complete and
+belong to the same recipe and data. To resume a run that was stopped, start it again:
 
     prepared/            one file per session: features, behavior, splits, provenance
     seed0/teacher/       metrics.jsonl, checkpoint.safetensors
@@ -15,24 +15,19 @@ belong to the same recipe and data, so a run that was stopped goes on where it w
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from collections.abc import Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
 
-import realm
 from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSession
 from realm.decoder.decoder import Decoder
 from realm.evaluation.results import LabelBudget, ResultRow, read_results, write_results
-from realm.files import make_folder, read_json, sha256_file, write_json
+from realm.files import make_folder, read_json, write_json
 from realm.methods.experiment import Decode, Experiment
 from realm.methods.protocol import score_session
 from realm.methods.registry import method as method_of
@@ -41,9 +36,9 @@ from realm.nn.teacher import Teacher
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
 from realm.recordings.formats import find_recordings
-from realm.report.metrics_log import read_metrics
-from realm.report.outcome import write_decoding, write_outcome
-from realm.report.write import write_report
+from realm.report.outcome import write_decoding, write_figures
+from realm.report.write import write_markdown, write_report
+from realm.runs.record import describe
 from realm.stages import STUDENT_PARTS, Clock, SeedRun, each_seed
 from realm.training.tracking import tracked
 
@@ -60,9 +55,12 @@ def run(
     cluster: bool = False,
     progress: Progress | None = None,
 ) -> list[ResultRow]:
-    """Do the main job up to stage `until`; returns the rows of `results.csv` (none before it).
+    """Do the main job up to stage `until`.
 
     `jobs` seeds are trained side by side, one process each.
+
+    Returns:
+        The rows of `results.csv`; none if `until` is a stage before "evaluate".
 
     Raises:
         ValueError: the recordings or the folder do not fit; the message says what to do.
@@ -93,7 +91,7 @@ def run_prepared(
 ) -> list[ResultRow]:
     """The main job after preparation, on sessions that may lie in another folder than `out`.
 
-    `preparation` is what preparing them took, for the record.
+    `preparation` holds the seconds that preparing them took, for `run.json`.
     """
     out, progress = make_folder(out), progress or silent()
     task = partial(run_seed, recipe, prepared, out, until=until)
@@ -107,13 +105,14 @@ def run_prepared(
         return []
     rows = [row for seed in recipe.seeds for row in read_results(out / f"seed{seed}/results.csv")]
     write_results(rows, out / "results.csv")
-    write_outcome(out, [PreparedSession.load(path) for path in prepared], recipe.seeds)
+    write_figures(out, [PreparedSession.load(path) for path in prepared], recipe.seeds)
+    write_markdown(out)
     write_report(out, measure=False)
     return rows
 
 
 def check_jobs(jobs: int) -> None:
-    """Refuse processes side by side where processes already share each training."""
+    """Refuse `jobs` side by side where several processes already share each training."""
     if jobs > 1 and Accelerator(cpu=not torch.cuda.is_available()).num_processes > 1:
         raise ValueError(
             f"--jobs {jobs}: expected 1 under torchrun, whose processes share each training; "
@@ -128,7 +127,7 @@ def prepare(
     jobs: int = 1,
     cluster: bool = False,
 ) -> list[Path]:
-    """The prepared session files of a run; made by the first process, waited for by the others."""
+    """The prepared session files of a run; the first process makes them, the others wait."""
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     with accelerator.main_process_first():
         return prepare_all(
@@ -225,59 +224,8 @@ def _score(job: SeedRun, method: str, decode: Decode) -> list[ResultRow]:
 
 
 def _time_of_preparation(clock: Clock, prepared: Sequence[Path], record: Path) -> dict[str, float]:
-    """What preparation took: this time, or when the files that were found ready were made."""
+    """Seconds of preparation: of this call, or of the call that made the files found ready."""
     if record.exists() and max(path.stat().st_mtime for path in prepared) < record.stat().st_mtime:
         earlier: dict[str, float] = read_json(record)["stages"]["prepare"]
         return earlier
     return clock.stages["prepare"]
-
-
-def describe(
-    recipe: Recipe, prepared: Sequence[Path], out: Path, stages: dict[str, dict[str, float]]
-) -> dict[str, Any]:
-    """What `run.json` says: settings, versions, commit, data hashes, teacher's errors and times."""
-    packages = ("numpy", "scipy", "torch", "h5py", "scikit-learn", "accelerate")
-    sessions = [PreparedSession.load(path) for path in prepared]
-    return {
-        "recipe": recipe.resolved(),
-        "versions": {"realm-lfp": realm.__version__, "python": platform.python_version()}
-        | {package: version(package) for package in packages},
-        "commit": commit(),
-        "machine": {"system": platform.platform(), "cores": os.cpu_count()},
-        "data": {
-            session.session_id: {
-                "recording_sha256": session.provenance["input_sha256"],
-                "prepared_sha256": sha256_file(path),
-            }
-            for session, path in zip(sessions, prepared, strict=True)
-        },
-        "reconstruction": {
-            f"seed{seed}": _reconstruction(out / f"seed{seed}") for seed in recipe.seeds
-        },
-        "stages": stages,
-    }
-
-
-def _reconstruction(folder: Path) -> dict[str, float]:
-    """The teacher's best validation: its error on hidden entries and the errors it must beat."""
-    records = read_metrics(folder / "teacher" / "metrics.jsonl")
-    best = max((r for r in records if r["split"] == "validation"), key=lambda r: r["score"])
-    return {name: best[name] for name in ("reconstruction", "channel_mean", "interpolation")}
-
-
-def commit() -> str | None:
-    """The commit of the source tree this package runs from, "+" if it was changed; else None."""
-    folder = Path(__file__).parent
-    try:
-        head = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", str(folder))
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head + ("+" if changed else "")
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
