@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
+from report.report_cases import Page
 
 from realm.benchmark.command import benchmark
+from realm.benchmark.part import (
+    Benchmark,
+    BenchmarkRow,
+    Part,
+    of_part,
+    read_rows,
+    select,
+    variants,
+)
+from realm.benchmark.parts import PARTS
 from realm.benchmark.report import Outcome
-from realm.benchmark.rows import read_rows, select, variants
-from realm.evaluation.results import read_results
+from realm.evaluation.results import ResultRow, read_results
 from realm.files import read_json
 from realm.progress import Progress
 from realm.recipe import Recipe, parse_recipe
+from realm.report.write import write_report
 from realm.simulation.simulate import SimulationConfig, simulate
 from realm.simulation.write import write_session
 
@@ -45,6 +58,8 @@ RECIPE = {
     },
     "benchmark": {"lookahead_ms": [40.0], "label_s": [5.0]},
 }
+MAIN_TABLES = ("Accuracy on test time", "Paired differences on test time")
+MAIN_TABLES += ("R² per session on test time",)
 SUBJECTS, DAYS = ("simA", "simB"), 3
 
 
@@ -137,14 +152,51 @@ def test_results_are_those_of_main_and_lookahead(finished: Finished) -> None:
 def test_report_figures_and_claims(finished: Finished) -> None:
     report = (finished.out / "benchmark.md").read_text()
     record = read_json(finished.out / "benchmark.json")
-    for title in ("What must be seen", "Drift", "LFP against spikes", "Few labels"):
+    for title in ("Drift", "LFP against spikes", "Few labels"):
         assert title in report
-        assert any(title in name for name in [*record["tables"], "What must be seen"])
+        assert any(title in name for name in record["tables"])
+    assert all(claim.text in report for claim in finished.outcome.claims)
     figures = {path.stem for path in (finished.out / "figures").iterdir()}
     assert figures == {"accuracy", "labels", "lookahead", "calibration", "drift", "spikes"}
     assert all(f"figures/{name}.png" in report for name in figures)
     assert len(record["claims"]) == len(finished.outcome.claims)
     assert "skipped" not in report
+
+
+def test_the_page_shows_every_part(finished: Finished, tmp_path: Path) -> None:
+    read = Page(write_report(finished.out, tmp_path / "page.html", measure=False).read_text())
+    tables = read_json(finished.out / "benchmark.json")["tables"]
+    shown = [title for title in tables if title not in MAIN_TABLES]
+    assert len(shown) >= 6
+    assert all(title in read.text for title in shown)
+    trajectories, others = len(SUBJECTS) * DAYS, 2  # of the main run: R², learning curves
+    figures = ("lookahead", "labels", "calibration", "drift", "spikes")
+    assert read.images == trajectories + others + len(figures)
+
+
+def test_a_part_takes_one_file_and_one_line(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(bench: Benchmark) -> list[BenchmarkRow]:
+        return of_part("animals", "simB", select(finished.outcome.rows, "main"))
+
+    out = Path(shutil.copytree(finished.out, tmp_path / "copy"))
+    monkeypatch.setitem(PARTS, "animals", Part("New animals", "trained on other animals", run))
+    outcome = benchmark(recipe(), finished.data, out, only=["animals"])
+    assert variants(outcome.rows, "animals") == ["simB"]
+    assert len(outcome.rows) > len(finished.outcome.rows)
+    report = (out / "benchmark.md").read_text()
+    assert "## New animals" in report
+    (table,) = (t for t in read_json(out / "benchmark.json")["tables"] if "animals" in t)
+    (line,) = read_json(out / "benchmark.json")["tables"][table]
+    assert line["Variant"] == "simB"
+    assert float(line["student"].replace("−", "-")) == pytest.approx(
+        mean_r2(select(outcome.rows, "main"), "student"), abs=1e-3
+    )
+
+
+def mean_r2(rows: list[ResultRow], method: str) -> float:
+    return float(np.mean([row.r2 for row in rows if row.method == method]))
 
 
 def test_a_second_call_does_nothing_again(finished: Finished) -> None:
@@ -189,8 +241,8 @@ def test_a_single_session_per_subject_is_said(
     assert "no spike counts at 'ecephys/nothing'" in outcome.skipped["spikes"]
     assert any(line.startswith("labels: skipped") for line in said)
     report = (tmp_path / "out" / "benchmark.md").read_text()
-    assert "**labels** was skipped" in report
-    assert "**main** is not done yet" in report
+    assert outcome.skipped["labels"] in report
+    assert "--only main" in report
     assert all(claim.met is None for claim in outcome.claims)
 
 

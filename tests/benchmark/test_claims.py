@@ -16,7 +16,7 @@ from realm.benchmark.claims import (
     ratio_to_the_masked_transformer,
     shifted_control,
 )
-from realm.benchmark.rows import of_part
+from realm.benchmark.part import of_part
 
 SEEDS, DAYS = range(3), ("day0", "day1", "day2")
 

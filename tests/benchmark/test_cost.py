@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from realm.benchmark.cost import CostRow, cost_markdown, cost_rows, input_signals, write_costs
+from realm.benchmark.cost import CostRow, cost_rows, cost_tables, input_signals, write_costs
 from realm.benchmark.energy import (
     CONSTANTS,
     broadband,
@@ -58,7 +58,7 @@ def test_every_method_has_its_costs(finished: Path, tmp_path: Path) -> None:
     with (tmp_path / "cost.csv").open() as stream:
         lines = list(csv.DictReader(stream))
     assert [line["method"] for line in lines] == list(rows)
-    text = cost_markdown(list(rows.values()))
+    text = "".join(table.markdown() + table.title for table in cost_tables(list(rows.values())))
     for expected in ("Horowitz", "HermesD", "estimate", "broadband", "whole recording"):
         assert expected in text
 

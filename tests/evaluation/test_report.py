@@ -51,7 +51,8 @@ def test_the_summary_says_the_students_score_and_its_distance(run_dir):
     text = write_markdown(run_dir).read_text()
     rows = read_results(run_dir / "results.csv")
     summary = text[text.index("## Summary") : text.index("## R² per session")]
-    own = [row for row in rows if (row.method, row.split) == ("student", "test")]
+    rows = [row for row in rows if (row.split, row.label_s) == ("test", "all")]
+    own = [row for row in rows if row.method == "student"]
     sessions = {row.session: [r.r2 for r in own if r.session == row.session] for row in own}
     mean = mean_defined([mean_defined(scores) for scores in sessions.values()])
     assert f"R² {mean:.3f}" in summary

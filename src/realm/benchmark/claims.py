@@ -1,6 +1,6 @@
-"""What the benchmark must show, each claim with its target, what was measured and whether it holds.
+"""What the benchmark must show: each claim with its target, what was measured, whether it holds.
 
-Every claim is measured on every set of recordings; `asked_of` says on which it is a promise. A
+Every claim is measured on every set of recordings; `asked_of` says on which of them it must hold. A
 claim on a mean is met if the mean reaches its target, a claim on an interval if its lower end does.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from realm.benchmark.rows import BenchmarkRow, select
+from realm.benchmark.part import BenchmarkRow, select
 from realm.evaluation.comparison import PairedInterval, paired_interval
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import LabelBudget, ResultRow
-from realm.report.tables import number
+from realm.report.tables import ResultTable, interval, number
 
 Basis = Literal["mean", "interval"]
 CAUSAL = ("ridge", "kalman", "gru", "lstm", "transformer_causal", "scratch")
@@ -29,7 +29,7 @@ class Claim:
 
     Attributes:
         text: what is claimed.
-        asked_of: the recordings on which it is a promise.
+        asked_of: the recordings on which it must hold.
         target: as text, such as "≥ 0.020".
         measured, low, high: the figure and its 95% interval; NaN where there is none.
         met: None if it could not be measured.
@@ -70,6 +70,24 @@ def all_claims(rows: Sequence[BenchmarkRow]) -> list[Claim]:
         near_the_spikes(rows),
         shifted_control(main),
     ]
+
+
+def claims_table(claims: Sequence[Claim]) -> ResultTable:
+    """Each claim beside its target."""
+    lines = [
+        (
+            claim.text,
+            claim.asked_of,
+            claim.detail,
+            claim.target,
+            "–" if math.isnan(claim.measured) else number(claim.measured),
+            interval(claim.low, claim.high),
+            {True: "yes", False: "no", None: "–"}[claim.met],
+        )
+        for claim in claims
+    ]
+    columns = ("Claim", "Asked of", "On", "Target", "Measured", "95% interval", "Met")
+    return ResultTable("What must be seen", columns, tuple(lines), text_columns=3)
 
 
 def lead_in_the_mean(main: Sequence[ResultRow], other: str) -> Claim:

@@ -1,12 +1,13 @@
 """`realm benchmark`: every number of the accuracy report from a folder of recordings.
 
-The folder it leaves; each part is done once, and a benchmark that was stopped goes on:
+Each part is done once. To resume a benchmark that was stopped, run the same command again. It
+leaves this folder:
 
     prepared/              one file per session, shared by all parts that read the LFP
     main/                  a run folder with every method
     lookahead/50ms/ ...    run folders with the student alone
     labels30/ ...          run folders with a label budget on the last sessions
-    transfer/              a run folder of the earlier sessions; calibrations to the later ones
+    transfer/              a run folder of the earlier sessions; calibrations on the later ones
     spikes/                a run folder on spike counts, with prepared files of its own
     parts/                 the rows of every finished part
     results.csv            rows of main and lookahead, benchmark.csv those of all parts
@@ -22,10 +23,9 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from realm.benchmark.part import Benchmark, plain
+from realm.benchmark.part import Benchmark, BenchmarkRow, plain, read_rows, write_rows
 from realm.benchmark.parts import PARTS, with_needed
 from realm.benchmark.report import Outcome, write_outcome
-from realm.benchmark.rows import BenchmarkRow, read_rows, write_rows
 from realm.files import make_folder, read_json, write_json
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
@@ -52,8 +52,8 @@ def benchmark(
     check_jobs(jobs)
     if Accelerator(cpu=not torch.cuda.is_available()).num_processes > 1:
         raise ValueError(
-            "realm benchmark: expected to be started by itself, found the processes of torchrun; "
-            "start it without torchrun and train seeds side by side with --jobs"
+            "realm benchmark: expected one process, found the processes of torchrun; start it "
+            "without torchrun and train seeds side by side with --jobs"
         )
     out, recipe = make_folder(out), plain(recipe)
     prepared = prepare(recipe, data, out, jobs)
@@ -79,7 +79,7 @@ def _rows_of(name: str, bench: Benchmark, *, do: bool) -> list[BenchmarkRow]:
         return read_rows(stored)
     if not do:
         return []
-    bench.progress.say(f"{name}: begins")
+    bench.progress.say(f"{name}: started")
     rows = PARTS[name].run(bench)
     write_rows(rows, stored)
     write_json(done, {"fingerprint": bench.fingerprint()})

@@ -85,10 +85,9 @@ def input_signals(rows: Sequence[CostRow]) -> tuple[Signal, ...]:
     return (*found.values(), broadband(max(row.channels for row in rows)))
 
 
-def cost_markdown(rows: Sequence[CostRow]) -> str:
-    """The tables as Markdown, the constants of the estimate and their sources with them."""
-    parts = [_table(rows), signal_table(input_signals(rows)), constants_table()]
-    return "\n".join(f"### {table.title}\n\n{table.markdown()}" for table in parts)
+def cost_tables(rows: Sequence[CostRow]) -> tuple[ResultTable, ...]:
+    """The costs, the input signals, and the constants of the estimate with their sources."""
+    return _table(rows), signal_table(input_signals(rows)), constants_table()
 
 
 def write_costs(rows: Sequence[CostRow], path: Path) -> None:

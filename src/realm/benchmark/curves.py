@@ -1,19 +1,21 @@
-"""Means of R² as figures and tables show them: over sessions and seeds, with their spread."""
+"""Means of R² over sessions and seeds: as points of a curve, as cells of a table, as lines."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from realm.benchmark.carry import NO_LABELS, OWN_LABELS
-from realm.benchmark.labels import target_sessions
-from realm.benchmark.part import Benchmark
-from realm.benchmark.rows import BenchmarkRow, select
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import LabelBudget, ResultRow
+from realm.methods.registry import methods_of
+from realm.report.style import colour, marker, spread_labels
+from realm.report.tables import ResultTable, labels_text, number
+
+Budgets = Mapping[LabelBudget, Sequence[ResultRow]]  # rows by label budget
 
 
 class Point(NamedTuple):
@@ -37,42 +39,74 @@ def point(rows: Sequence[ResultRow], method: str) -> Point:
     return Point(mean_defined(by_seed), by_seed)
 
 
-def label_curve(
-    bench: Benchmark, rows: Sequence[BenchmarkRow]
-) -> dict[LabelBudget, list[ResultRow]]:
-    """Rows of the sessions with a budget, by budget; all labels are those of the main run."""
-    curve: dict[LabelBudget, list[ResultRow]] = {}
-    for label_s in sorted(bench.recipe.benchmark.label_s):
-        found = select(rows, "labels", f"{label_s:g} s")
-        curve[label_s] = [row for row in found if row.label_s == label_s]
-    targets = target_sessions(bench)
-    curve["all"] = [row for row in select(rows, "main") if row.session in targets]
-    return {label_s: found for label_s, found in curve.items() if found}
+def mean_cells(at: Point) -> tuple[str, str]:
+    """The mean and its spread over seeds, as a table shows them."""
+    return number(at.mean), "–" if math.isnan(at.spread) else number(at.spread)
 
 
-def calibration_curve(
-    bench: Benchmark, rows: Sequence[BenchmarkRow], variant: str
-) -> dict[LabelBudget, list[ResultRow]]:
-    """Rows of the new sessions by labelled seconds, 0 first, for one way of calibrating."""
-    carried = select(rows, "transfer", NO_LABELS)
-    carried += select(rows, "transfer", variant) + select(rows, "transfer", OWN_LABELS)
-    budgets: list[LabelBudget] = [0.0, *sorted(bench.recipe.benchmark.label_s), "all"]
-    return {label_s: [row for row in carried if row.label_s == label_s] for label_s in budgets}
+def cell(rows: Sequence[ResultRow], method: str) -> str:
+    """The mean of a method and its spread in one cell."""
+    if not any(row.method == method for row in rows):
+        return "–"
+    mean, spread = mean_cells(point(rows, method))
+    return mean if spread == "–" else f"{mean} ± {spread}"
 
 
-def lookahead_curve(rows: Sequence[BenchmarkRow]) -> dict[float, list[ResultRow]]:
-    """Rows of the student by lookahead in ms; 0 is the main run's."""
-    found = [*select(rows, "main"), *select(rows, "lookahead")]
-    student = [row for row in found if row.method == "student"]
-    waits = sorted({row.lookahead_ms for row in student})
-    return {wait: [row for row in student if row.lookahead_ms == wait] for wait in waits}
+def budget_table(title: str, curve: Budgets) -> ResultTable:
+    """R² by label budget, one column per method that has two budgets or more."""
+    methods = methods_of([row for found in curve.values() for row in found])
+    shown = [m for m in methods if sum(any(r.method == m for r in f) for f in curve.values()) > 1]
+    lines = [
+        (labels_text(label_s), *(cell(found, method) for method in shown))
+        for label_s, found in curve.items()
+        if found
+    ]
+    return ResultTable(title, ("Labels", *shown), tuple(lines) if len(lines) > 1 else ())
 
 
-def latency_ms(bench: Benchmark) -> float:
-    """From a sample to the output that has heard it, without lookahead, on average over sessions.
+def draw_curve(
+    ax: Axes, places: Sequence[float], points: Sequence[Point], method: str, style: str = "-"
+) -> None:
+    """The means joined by a line, single seeds as small dots."""
+    own = colour(method)
+    means = [at.mean for at in points]
+    ax.plot(places, means, style, color=own, linewidth=1.8, marker=marker(method), markersize=6)
+    for place, at in zip(places, points, strict=True):
+        if len(at.seeds) > 1:
+            ax.plot([place] * len(at.seeds), at.seeds, ".", color=own, markersize=3, alpha=0.6)
 
-    The signal chain's filters and smoothing, and a whole bin: a sample at its begin waits as long.
-    """
-    chains = [session.chain for session in bench.sessions]
-    mean = float(np.mean([chain.latency_ms for chain in chains]))
-    return mean + chains[0].bin_ms / 2  # the chain counts half a bin
+
+def draw_budgets(ax: Axes, curve: Budgets) -> None:
+    """One curve per method over label budgets, named at its right end."""
+    places = {label_s: place for place, label_s in enumerate(curve)}
+    ends: list[tuple[str, float]] = []
+    for method in methods_of([row for rows in curve.values() for row in rows]):
+        points = {label_s: point(rows, method) for label_s, rows in curve.items()}
+        points = {label_s: at for label_s, at in points.items() if not math.isnan(at.mean)}
+        if len(points) > 1:
+            draw_curve(ax, [places[b] for b in points], list(points.values()), method)
+            ends.append((method, list(points.values())[-1].mean))
+    ax.set_xticks(range(len(curve)), [_budget_name(label_s) for label_s in curve])
+    ax.set_xlim(-0.25, len(curve) - 0.75)
+    name_ends(ax, ends)
+
+
+def name_ends(ax: Axes, ends: Sequence[tuple[str, float]]) -> None:
+    """Names beside the right ends of curves, moved apart where they would overlap."""
+    low, high = ax.get_ylim()
+    heights = [(value - low) / (high - low) for _, value in ends]
+    for (method, _), height in zip(ends, spread_labels(heights, gap=0.07), strict=True):
+        ax.annotate(
+            method,
+            (1.0, height),
+            (5, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=colour(method),
+        )
+
+
+def _budget_name(label_s: LabelBudget) -> str:
+    return "none" if label_s == 0 else labels_text(label_s)

@@ -107,7 +107,8 @@ def quick_sections(run: RunFolder) -> list[Section]:
         "decoding, which channels and bands matter, how sessions differ and the health of the "
         "channels, and writes all of it to `report.html`.",
     )
-    return [*_opening(run), more, latency_section(run), *_closing(run)]
+    parts = benchmark_sections(run) if run.benchmark else []
+    return [*_opening(run), more, *parts, latency_section(run), *_closing(run)]
 
 
 def _title(run: RunFolder) -> str:

@@ -1,8 +1,8 @@
-"""Carry the trained decoders of one seed over to sessions they have not seen.
+"""Use the trained decoders of one seed on sessions on which they were not trained.
 
-Every decoder meets a new session three ways: as it is, with the map that the subject's sessions
-share and a behavior scale that is theirs; calibrated with its adapter and head alone; and with
-everything. Ridge, which knows no other session, is fitted to the same labels.
+Every decoder is used on a new session in three ways: without calibration, with the map that the
+subject's sessions share and their mean scale of behavior; with only its adapter and head
+calibrated; and with all of it calibrated. Ridge is fitted to the same labels of the new session.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from realm.benchmark.rows import BenchmarkRow, of_part, read_rows, write_rows
+from realm.benchmark.part import BenchmarkRow, of_part, read_rows, write_rows
 from realm.data.sessions import PreparedSession
 from realm.decoder.calibration import add_session, calibrate_student
 from realm.evaluation.results import LabelBudget
@@ -41,7 +41,7 @@ def carry_over_seed(
     seed: int,
     progress: Progress,
 ) -> list[BenchmarkRow]:
-    """The rows of all new sessions for one seed of the run in `out`; found if they are there."""
+    """The rows of all new sessions for one seed of the run in `out`, or those found there."""
     job = SeedRun(recipe, training, out / f"seed{seed}", seed, progress)
     sessions = [PreparedSession.load(path) for path in new]
     done, found = job.folder / "carried.json", job.folder / "carried.csv"
@@ -58,7 +58,7 @@ def carry_over_seed(
 
 
 class _Carrier:
-    """The decoders of one seed, to be carried over to sessions they have not seen."""
+    """The decoders of one seed, for sessions on which they were not trained."""
 
     def __init__(self, job: SeedRun) -> None:
         self.job = job
@@ -104,7 +104,7 @@ class _Carrier:
         return ALL_METHODS["ridge"](self.experiment._replace(label_s=budget))
 
     def _as_it_is(self, trained: StudentDecoder, session: PreparedSession) -> StudentDecoder:
-        """Nothing of the new session is used but its signal, for the features' statistics."""
+        """Without calibration: of the new session, only the statistics of its features are used."""
         student = copy.deepcopy(trained.student)
         scales = behavior_scales([*self.job.sessions, session], {session.session_id: 0.0})
         add_session(student, session, scales[session.session_id])
@@ -113,7 +113,7 @@ class _Carrier:
     def _calibrated(
         self, method: str, session: PreparedSession, mode: Mode, label_s: LabelBudget
     ) -> StudentDecoder:
-        """The decoder trained on; its CPU seconds are those of the calibration."""
+        """The decoder after calibration; its CPU seconds are those of the calibration."""
         name = f"{method}-{label_s if label_s == 'all' else f'{label_s:g}s'}-{mode}"
         title = f"seed {self.job.seed} {session.session_id} {name}"
         self.job.progress.say(title)

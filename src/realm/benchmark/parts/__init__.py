@@ -1,9 +1,12 @@
-"""The parts of the benchmark, in the order in which they are done."""
+"""The parts of the benchmark, in the order in which they are done.
+
+To add one, write a file here with a `PART` and give it a name in `PARTS`.
+"""
 
 from __future__ import annotations
 
-from realm.benchmark import labels, lookahead, main, spikes, transfer
 from realm.benchmark.part import Part
+from realm.benchmark.parts import labels, lookahead, main, spikes, transfer
 
 PARTS: dict[str, Part] = {
     "main": main.PART,
@@ -12,7 +15,7 @@ PARTS: dict[str, Part] = {
     "transfer": transfer.PART,
     "spikes": spikes.PART,
 }
-COST = "cost"  # trains nothing: it is in every report, once the main run is there
+COST = "cost"  # trains nothing: it is in every report with a main run
 NAMES = (*PARTS, COST)
 
 

@@ -1,4 +1,4 @@
-"""Every method's R², and how far the student is from it."""
+"""The main run: every method, all labels, no lookahead."""
 
 from __future__ import annotations
 
@@ -8,22 +8,42 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from realm.benchmark.cost import CostRow
-from realm.benchmark.part import Benchmark
-from realm.benchmark.rows import BenchmarkRow, select
+from realm.benchmark.part import Benchmark, BenchmarkRow, Measured, Part, of_part, with_methods
 from realm.evaluation.comparison import paired_interval
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import ResultRow
-from realm.methods.registry import methods_of
+from realm.methods.registry import BASELINES, methods_of
+from realm.report.section import Picture, Section
 from realm.report.style import INK, MUTED, colour, figure_file, marker, quiet_grid
-from realm.report.tables import number
+from realm.report.tables import accuracy_table, difference_table, number, session_table
+from realm.runs.run import run_prepared
 
 
-def accuracy_figure(
-    bench: Benchmark, rows: Sequence[BenchmarkRow], costs: Sequence[CostRow], path: Path
-) -> None:
+def run(benchmark: Benchmark) -> list[BenchmarkRow]:
+    """An ordinary run folder with all baselines, and what else the recipe names."""
+    methods = dict.fromkeys((*BASELINES, *benchmark.recipe.baselines.methods))
+    recipe = with_methods(benchmark.recipe, list(methods))
+    rows = run_prepared(
+        recipe,
+        benchmark.prepared,
+        benchmark.out / "main",
+        jobs=benchmark.jobs,
+        progress=benchmark.progress,
+    )
+    return of_part("main", "all labels", rows)
+
+
+def show(measured: Measured) -> list[Section]:
+    """Accuracy, differences and sessions."""
+    rows, path = measured.select("main"), measured.figure("accuracy")
+    draw(rows, path)
+    picture = Picture(path, "R² of every method, and the student's distance to it")
+    tables = (accuracy_table(rows), difference_table(rows), session_table(rows))
+    return [Section(PART.title, (), (picture,), tables)]
+
+
+def draw(main: Sequence[ResultRow], path: Path) -> None:
     """Left: mean R² and single sessions. Right: student minus method, 95% paired interval."""
-    main = select(rows, "main")
     methods = methods_of(main)
     with figure_file(path, 9.0, 1.3 + 0.36 * len(methods)) as fig:
         left, right = fig.subplots(1, 2, sharey=True)
@@ -88,3 +108,8 @@ def _draw_difference(ax: Axes, rows: Sequence[ResultRow], method: str, place: in
         fontsize=8.5,
         color=INK,
     )
+
+
+PART = Part(
+    "Every method", "every method, with all training labels and no lookahead", run, show=show
+)
