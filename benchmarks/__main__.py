@@ -1,4 +1,4 @@
-"""Measure every subject, print the table and write `results.md` and `results.json`."""
+"""Measure the speed of every subject, print the table and write `results.md` and `results.json`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from benchmarks import (
     report,
     scaling,
     signal_chain,
-    start,
     streaming,
     training_layer,
     training_step,
@@ -31,7 +30,6 @@ SUBJECTS = {
     "layer": training_layer,
     "training": training_step,
     "streaming": streaming,
-    "start": start,
     "signal": signal_chain,
     "preparation": preparation,
     "growth": growth,
@@ -42,9 +40,9 @@ SUBJECTS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmarks, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: whether it runs at all")
-    parser.add_argument("--out", type=Path, help=f"folder for the results, else {HERE.name}/")
-    parser.add_argument("--only", nargs="+", choices=SUBJECTS, help="subjects; else all")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
+    parser.add_argument("--out", type=Path, help=f"folder for the results; else {HERE.name}/")
+    parser.add_argument("--only", nargs="+", choices=SUBJECTS, help="what to measure; else all")
     options = parser.parse_args(arguments)
     if (options.quick or options.only) and options.out is None:
         parser.error("--quick and --only do not give the whole table; name a folder with --out")

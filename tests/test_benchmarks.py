@@ -29,7 +29,7 @@ def test_a_quick_run_writes_complete_rows(tmp_path: Path) -> None:
     assert content["machine"]["threads"] == 1
     assert content["quick"]
     rows, skipped = len(content["rows"]), len(content["skipped"])
-    assert rows + skipped == 3 + 12 + 5 + 1 + 2 + 4 + 4 + 2
+    assert rows + skipped == 3 + 12 + 6 + 2 + 4 + 4 + 2
     assert skipped <= 3, "only what needs transformers, ONNX Runtime or Ray may be left out"
     written = (tmp_path / "results.md").read_text()
     assert content["machine"]["cpu"] in written

@@ -102,7 +102,7 @@ def test_json_is_read_or_named(tmp_path: Path) -> None:
         write_json(path, {"b": float("nan")})
     assert json.loads(path.read_text()) == {"b": [1, None]}
     path.write_text('{"b": [1,')
-    with pytest.raises(ValueError, match=r"a\.json: expected JSON.*damaged or foreign"):
+    with pytest.raises(ValueError, match=r"a\.json: expected JSON"):
         read_json(path)
     with pytest.raises(ValueError, match=r"none\.json: expected a JSON file"):
         read_json(tmp_path / "none.json")
@@ -123,15 +123,12 @@ def test_tensors_come_back_to_the_bit(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found[name], array, strict=True)
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [(None, "found none"), (b"", "truncated or foreign"), (b"\x80\x04}", "truncated or foreign")],
-)
-def test_what_is_no_tensor_file_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+@pytest.mark.parametrize("content", [None, b"", b"\x80\x04}"])
+def test_what_is_no_tensor_file_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "t.safetensors"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"t\.safetensors: expected .*{said}"):
+    with pytest.raises(ValueError, match=r"t\.safetensors: expected .*safetensors"):
         read_tensors(path)
 
 

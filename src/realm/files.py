@@ -1,8 +1,8 @@
 """Files that are either whole or absent: atomic writes, hashes and safe tensor files.
 
-A result that a crash can leave half written is worse than none. Every file of this package is
-written to a temporary neighbour, flushed to the disk and renamed over its final name, so that a
-reader sees the old file or the new one and a full disk costs nothing that was there before.
+A half-written result is worse than none. Every file is written under a temporary name beside its
+place, flushed to the disk and then renamed. So a reader sees the old file or the new one, and a
+full disk never destroys an old file.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def write_json(path: Path | str, content: Any) -> None:
 
 
 def append_line(path: Path | str, line: str) -> None:
-    """Add a line to a text file; a full disk can cut the last line short, no other."""
+    """Add a line to a text file; a full disk can only cut this last line."""
     path = Path(path)
     try:
         with path.open("a") as stream:
@@ -112,7 +112,7 @@ def read_json(path: Path | str) -> Any:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path}: expected JSON, but it cannot be read ({error}); "
-            "the file is damaged or foreign, restore it or make it again"
+            "the file is damaged, restore it or make it again"
         ) from error
 
 
@@ -135,7 +135,7 @@ def read_tensors(path: Path | str) -> dict[str, NDArray[Any]]:
     except (SafetensorError, ValueError, KeyError) as error:
         raise ValueError(
             f"{path}: expected a whole safetensors file, but it cannot be read ({error}); "
-            "it is truncated or foreign, restore it or train again"
+            "it is damaged or incomplete, restore it or train again"
         ) from error
     for name, array in tensors.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -168,6 +168,6 @@ def _flush(path: Path) -> None:
 def _explained(error: OSError, path: Path) -> OSError:
     return OSError(
         error.errno,
-        f"could not write {path}: {error.strerror or error}; what was there is kept. "
+        f"could not write {path}: {error.strerror or error}; the file that was there is kept. "
         "Free space or choose another output folder, then run the command again",
     )

@@ -1,8 +1,8 @@
-"""Processes that work side by side and stop quietly.
+"""Worker processes that stop without noise.
 
-Ctrl-C reaches every process of a terminal. A worker left to itself would print a traceback and
-begin with what waits; these ignore it. The process that started them ends them: what they were
-writing is undone (`realm.files` writes whole files or none), what waits is not begun.
+Ctrl-C reaches every process of a terminal. An ordinary worker would print a traceback and start the
+next task; these workers ignore it, and their parent ends them. A file that a worker was writing is
+removed (`realm.files` writes whole files or none), and tasks that wait are not started.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ Result = TypeVar("Result")
 
 
 class Workers(ProcessPoolExecutor):
-    """A pool of fresh processes; leaving its `with` block by an exception ends them at once.
+    """A pool of new processes; an exception in its `with` block ends them at once.
 
     Args:
-        workers: processes at most.
-        relay: tells what they tell.
+        workers: largest number of processes.
+        relay: forwards their messages.
     """
 
     def __init__(self, workers: int, relay: Relay | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         line = None if relay is None else relay.line
-        super().__init__(workers, mp_context=context, initializer=_begin, initargs=(line,))
+        super().__init__(workers, mp_context=context, initializer=_start, initargs=(line,))
 
     def submit(
         self, fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
     ) -> Future[Result]:
-        """Queue a call; processes are started here, and inherit that Ctrl-C is ignored."""
+        """Queue a call. Processes are started here, and inherit that Ctrl-C is ignored."""
         with _interrupts_ignored():
-            return super().submit(_unless_told, fn, *args, **kwargs)
+            return super().submit(_unless_ending, fn, *args, **kwargs)
 
     def __exit__(
         self,
@@ -50,7 +50,7 @@ class Workers(ProcessPoolExecutor):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait for the work; after an exception, end it instead."""
+        """Wait for the tasks; after an exception, end them instead."""
         if kind is not None:
             for process in multiprocessing.active_children():
                 process.terminate()
@@ -64,25 +64,25 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _begin(line: Line | None) -> None:
-    """In a worker: being terminated is an exception, so that unfinished files are removed."""
+def _start(line: Line | None) -> None:
+    """In a worker: SIGTERM raises an exception, so that unfinished files are removed."""
     signal.signal(signal.SIGTERM, _leave)
     speak_to(line)
 
 
 def _leave(signal_number: int, frame: FrameType | None) -> Any:
-    _told.set()
+    _ending.set()
     sys.exit(128 + signal_number)
 
 
-_told = threading.Event()  # in a worker: it is to end
+_ending = threading.Event()  # in a worker that must end
 
 
-def _unless_told(
+def _unless_ending(
     fn: Callable[Given, Result], /, *args: Given.args, **kwargs: Given.kwargs
 ) -> Result:
-    """Do a task; not one that was already handed to a worker which is to end."""
-    if _told.is_set():
+    """Do a task, but not one that a worker received just before it must end."""
+    if _ending.is_set():
         sys.exit()
     return fn(*args, **kwargs)
 
@@ -90,7 +90,7 @@ def _unless_told(
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say; then it is as the program was started
+        yield  # only the main thread may set this; elsewhere it stays as it is
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 
 import realm
+from realm.benchmark.leaky_data import (
+    SegmentWindows,
+    ShuffledSession,
+    whole_session_features,
+    window_bins,
+)
 from realm.benchmark.paper_protocol import ProtocolRow, paper_protocol, protocol_table
-from realm.benchmark.shuffled import SegmentWindows, ShuffledSession, window_bins
-from realm.benchmark.zero_phase import whole_session_features
 from realm.data.prepare import prepare_session
 from realm.data.sessions import PreparedSession
 from realm.recipe import Recipe
@@ -113,9 +117,8 @@ def test_nothing_that_streams_can_reach_a_filter_that_looks_ahead() -> None:
     def having(text: str) -> set[str]:
         return {name for name, content in texts.items() if text in content}
 
-    assert having("filtfilt") == {"benchmark/zero_phase.py"}
-    assert having("benchmark.zero_phase") == {"benchmark/paper_protocol.py"}
-    assert having("benchmark.shuffled") == {"benchmark/paper_protocol.py"}
+    assert having("filtfilt") == {"benchmark/leaky_data.py"}
+    assert having("benchmark.leaky_data") == {"benchmark/paper_protocol.py"}
     assert having("benchmark.paper_protocol") <= {"commands/measure.py"}
     outside = {name for name in having("realm.benchmark") if not name.startswith("benchmark/")}
     assert outside <= {"commands/measure.py"}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.broadband import write_broadband
+from benchmarks.preparation import write_broadband
 from realm.data import prepared_file
 from realm.data.config import DataConfig
 from realm.data.prepare import prepare_session

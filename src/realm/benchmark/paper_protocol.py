@@ -1,12 +1,13 @@
-"""`realm paper-protocol`: the protocol of published LFP numbers, and by how much it flatters.
+"""`realm paper-protocol`: the protocol of published LFP numbers, and how much it inflates R².
 
-For comparison with published numbers only, and never mixed with the leak-free results: z-score over
-the whole session, zero-phase filters, segments of 10 s shuffled 80/10/10 and cut to 5 s, linear
-regression on frozen latents, scored on validation and test together. Test segments lie between
-training segments, filters and z-scores reach across, and choices are made on what is scored. The
-same networks with the same settings are trained leak-free too; the difference is the inflation.
+Only for comparison with published numbers, and never mixed with the leak-free results. The protocol
+has a z-score over the whole session, zero-phase filters, segments of 10 s shuffled 80/10/10 and cut
+to 5 s, and linear regression on frozen latents, scored on validation and test together. It leaks:
+test segments lie between training segments, filters and z-scores use both, and settings are chosen
+on what is scored. The same networks with the same settings are also trained leak-free; the
+difference in R² is the inflation.
 
-    prepared/             one file per session, for the leak-free figures
+    prepared/             one file per session, for the leak-free R²
     leak_free/seed0/      teacher and student of the leak-free protocol, unless a run is given
     shuffled/seed0/       teacher and student of this protocol
     paper_protocol.csv    both R² and the inflation, per method, session and seed
@@ -25,8 +26,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realm.benchmark.shuffled import SegmentWindows, ShuffledSession, window_bins, windows_of
-from realm.benchmark.zero_phase import whole_session_features
+from realm.benchmark.leaky_data import (
+    SegmentWindows,
+    ShuffledSession,
+    whole_session_features,
+    window_bins,
+    windows_of,
+)
 from realm.data.sessions import PreparedSession
 from realm.data.windows import WindowSource
 from realm.evaluation.metrics import mean_defined, mean_r2
@@ -73,7 +79,7 @@ def paper_protocol(
     """Train and score teacher and student under both protocols; writes `paper_protocol.csv`.
 
     `leak_free` is the folder of a finished run of the same recipe and recordings, whose networks
-    are then used for the leak-free figures.
+    are then used for the leak-free R².
 
     Raises:
         ValueError: recordings do not fit, or `leak_free` is a run of another recipe.

@@ -1,4 +1,4 @@
-"""Measurements beyond one run: the accuracy report, tuning, the published protocol."""
+"""Commands that measure more than one run: benchmark, tuning, the published protocol."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def benchmark(
         list[str] | None,
         typer.Option(
             "--only",
-            help="One part: main, lookahead, labels, transfer, spikes. Repeatable.",
+            help="One part: main, lookahead, labels, transfer, spikes, cost. Repeatable.",
             show_default="all",
         ),
     ] = None,
@@ -38,7 +38,9 @@ def benchmark(
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure everything the accuracy report says: all methods, label budgets, new days, spikes.
+    """Compare all methods, with few labels, on new days, with lookahead and on spikes.
+
+    Run the same command again to resume.
 
     Examples:
       realm benchmark my_task.toml --data recordings --out runs/b --jobs 2
@@ -66,15 +68,21 @@ def tune(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the trials and their table.")],
     methods: Annotated[
-        list[str], typer.Option("--method", help="What to tune, such as gru. Repeatable.")
+        list[str], typer.Option("--method", help="Method to tune, such as gru. Repeatable.")
     ],
-    trials: Annotated[int, typer.Option(min=1, help="Per method; the first is the recipe.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws and the trainings.")] = 0,
+    trials: Annotated[
+        int, typer.Option(min=1, help="Trials per method; the first is the recipe as it is.")
+    ] = 6,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the settings that are drawn, and of the trainings.")
+    ] = 0,
     overrides: SetOption = None,
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Tune methods with the same budget each, judged on validation time alone.
+    """Tune methods, each with the same number of trials. Only validation time is scored.
+
+    Run the same command again to resume.
 
     Examples:
       realm tune my_task.toml --data recordings --out runs/tuning --method gru
@@ -102,12 +110,12 @@ def tune(
 def paper_protocol(
     recipe: RecipeArgument,
     data: DataOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder of its own for this protocol.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for this protocol alone.")],
     leak_free: Annotated[
         Path | None,
         typer.Option(
             "--leak-free",
-            help="A finished run of the recipe, to compare with.",
+            help="A finished run of the same recipe, to compare with.",
             show_default="trained here",
         ),
     ] = None,
@@ -115,7 +123,9 @@ def paper_protocol(
     jobs: JobsOption = 1,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Score as published LFP numbers were, for comparison only, with the inflation beside it.
+    """Score with the protocol of published LFP numbers, and show how much it inflates R².
+
+    Use these numbers only to compare with published ones: this protocol leaks.
 
     Examples:
       realm paper-protocol my_task.toml --data recordings --out runs/published

@@ -1,4 +1,4 @@
-"""What a person looks at: the report of a run, and runs side by side."""
+"""Commands that show results: the report of a run, and runs side by side."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def report(
 ) -> None:
     """Write the report of a run: one HTML file that opens anywhere, offline.
 
-    Measures what the run itself did not: delay, importance of channels and bands, what the
-    teacher reconstructs, health of the channels. Parts without data say how to get them.
+    Also measures what the run did not: the delay of the decoding, which channels and bands
+    matter, what the teacher reconstructs, the health of the channels. A section without data says
+    how to get it.
 
     Examples:
       realm report runs/my_task
@@ -46,25 +47,19 @@ def compare(
     method: Annotated[str, typer.Option(help="Whose R² to compare.")] = "student",
     as_json: JsonOption = False,
 ) -> None:
-    """Put runs side by side: R² paired by session and seed, and the settings that differ.
+    """Compare runs: R² paired by session and seed, and the settings that differ.
 
-    The first run is what the others are compared with.
+    The other runs are compared with the first.
 
     Examples:
       realm compare runs/before runs/after
       realm compare runs/a runs/b --method gru --out gru.html
     """
     with answering(as_json), working("comparing runs"):
-        from realm.report.compare import (
-            compare as read,
-        )
-        from realm.report.compare import (
-            settings_table,
-            summary_table,
-            write_comparison,
-        )
+        from realm.report.compare import compare as compare_runs
+        from realm.report.compare import settings_table, summary_table, write_comparison
 
-        comparison = read(runs, method)
+        comparison = compare_runs(runs, method)
         page = write_comparison(comparison, out)
     settings = settings_table(comparison)
     values = {

@@ -16,7 +16,6 @@ PARTS: dict[str, Part] = {
     "spikes": spikes.PART,
 }
 COST = "cost"  # trains nothing: it is in every report with a main run
-NAMES = (*PARTS, COST)
 
 
 def with_needed(names: list[str]) -> list[str]:
@@ -25,10 +24,11 @@ def with_needed(names: list[str]) -> list[str]:
     Raises:
         ValueError: there is no such part.
     """
-    unknown = [name for name in names if name not in NAMES]
+    known = (*PARTS, COST)
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(
-            f"--only {unknown[0]}: expected a part of the benchmark ({', '.join(NAMES)}); "
+            f"--only {unknown[0]}: expected a part of the benchmark ({', '.join(known)}); "
             "correct the name"
         )
     needs = [("main",) if name == COST else PARTS[name].needs for name in names]
