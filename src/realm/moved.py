@@ -15,7 +15,16 @@ from types import ModuleType
 
 # The old name of a module, or of a package with all that is in it, and the new one.
 MOVED = {
+    "realm.benchmark.carry": "realm.benchmark.parts.carry",
     "realm.benchmark.complexity": "realm.methods.complexity",
+    "realm.benchmark.labels": "realm.benchmark.parts.labels",
+    "realm.benchmark.lookahead": "realm.benchmark.parts.lookahead",
+    "realm.benchmark.main": "realm.benchmark.parts.main",
+    "realm.benchmark.rows": "realm.benchmark.part",
+    "realm.benchmark.shuffled": "realm.benchmark.leaky_data",
+    "realm.benchmark.spikes": "realm.benchmark.parts.spikes",
+    "realm.benchmark.transfer": "realm.benchmark.parts.transfer",
+    "realm.benchmark.zero_phase": "realm.benchmark.leaky_data",
     "realm.bundling": "realm.decoder.bundling",
     "realm.calibration": "realm.decoder.calibration",
     "realm.data.catalog": "realm.recordings.nwb.contents",

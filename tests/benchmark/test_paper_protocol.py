@@ -113,6 +113,7 @@ def test_both_protocols_and_their_difference(
 def test_nothing_that_streams_can_reach_a_filter_that_looks_ahead() -> None:
     package = Path(realm.__file__).parent
     texts = {str(p.relative_to(package)): p.read_text() for p in package.rglob("*.py")}
+    del texts["moved.py"]  # names of modules, imported only by those who use an old name
 
     def having(text: str) -> set[str]:
         return {name for name, content in texts.items() if text in content}

@@ -57,7 +57,7 @@ def test_r2_per_session(tmp_path, sessions):
 
 def test_r2_that_is_undefined_everywhere(tmp_path):
     r2_figure(run_rows(("still",), still=("still",)), tmp_path / "r2.png")
-    with pytest.raises(ValueError, match="rows of the test split"):
+    with pytest.raises(ValueError, match="test split"):
         r2_figure([row(split="validation")], tmp_path / "none.png")
 
 
@@ -66,7 +66,7 @@ def test_learning_curves(tmp_path):
     assert ink(tmp_path / "loss.png") > 0.02
     loss_figure(training_records(("gru",), steps=1), tmp_path / "one_step.png")
     loss_figure([{"stage": "a", "step": 1, "split": "train", "loss": None}], tmp_path / "empty.png")
-    with pytest.raises(ValueError, match="training records"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl"):
         loss_figure([], tmp_path / "none.png")
 
 

@@ -51,7 +51,7 @@ def test_only_sessions_of_the_same_recording_are_compared(tmp_path: Path) -> Non
     assert found.only_in_some == ("day2",)
     assert found.mean("a") == pytest.approx(0.555)
     third = run(tmp_path / "c", 0.0, data={day: {"recording_sha256": "1"} for day in DAYS})
-    with pytest.raises(ValueError, match="share a session"):
+    with pytest.raises(ValueError, match=r"a: day0.*c: day0"):
         compare([first, third])
 
 
@@ -70,17 +70,18 @@ def test_the_page_holds_table_figure_and_settings(tmp_path: Path) -> None:
     assert list(found.runs)[:2] == ["0/run", "1/run"]
     read = Page(write_comparison(found, tmp_path / "out.html").read_text())
     assert read.images == 1
-    assert "The runs do not differ in any setting" in read.text
+    assert settings_table(found).rows == ()
+    assert all(day in read.text for day in DAYS)
     assert "8/run" in read.text
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     first, second = run(tmp_path / "a", 0.0), run(tmp_path / "b", 0.0)
-    with pytest.raises(ValueError, match="two runs or more"):
+    with pytest.raises(ValueError, match="got 1"):
         compare([first])
-    with pytest.raises(ValueError, match="named twice"):
+    with pytest.raises(ValueError, match="/a: "):
         compare([first, first])
-    with pytest.raises(ValueError, match="test results of 'gru', found student"):
+    with pytest.raises(ValueError, match="'gru'.*student.*--method"):
         compare([first, second], "gru")
     with pytest.raises(ValueError, match=r"none/results\.csv"):
         compare([first, tmp_path / "none"])

@@ -1,7 +1,7 @@
-"""What every method of a finished run costs: to train, to run, and to feed.
+"""The cost of every method of a finished run: training, decoding, and its input signal.
 
-Costs depend on the number of channels, so they are those of the session with the most; scores are
-not looked at. Networks are built anew from the recipe for their shapes: weights do not matter here.
+Costs depend on the number of channels, so they are those of the session with the most channels.
+Networks are built from the recipe for their shapes; their weights do not matter here.
 """
 
 from __future__ import annotations

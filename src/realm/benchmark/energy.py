@@ -1,11 +1,11 @@
 """An estimate of the power of an implant: converting, sending and decoding, from published figures.
 
-An estimate, not a measurement: chips, ranges and years differ, and so do the figures, by one to two
-orders of magnitude. Every constant is a low, a typical and a high value, and the estimate is made
-with all low, all typical and all high ones. What all decoders share (powering, clocks, packaging)
-is left out. Ratios between signals are safer than the watts: the same constants stand in both.
+This is an estimate, not a measurement: published figures differ by a factor of 10 to 100 between
+chips, ranges and years. Every constant has a low, a typical and a high value, and the estimate is
+made with all low, all typical and all high ones. What all decoders share (power supply, clocks,
+packaging) is left out. Ratios between signals are safer than watts: both use the same constants.
 
-What is assumed: every channel is converted at the rate of its signal; threshold crossings are
+Assumed: every channel is converted at the rate of its signal; threshold crossings are
 found on the chip, from samples at the broadband rate, and only counts are sent; the decoder's
 input is sent by radio as stored, without compression, and decoded outside.
 """

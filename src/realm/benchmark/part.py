@@ -27,7 +27,7 @@ RECIPE_PARTS = ("seeds", "signal", "data", "pretrain", "distill", "calibrate", "
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Recordings, their prepared files and how to work on them.
+    """The recordings of a benchmark, their prepared files, and where and how to work on them.
 
     Attributes:
         recipe: as `plain` leaves it.

@@ -1,8 +1,8 @@
 """Drawing the trials of `realm tune` from the search space that a method declares.
 
-Every method gets the same number of trials. The first is the recipe's own settings, the others are
-drawn from the method's space, each from a generator of its own, so that asking for more trials
-adds to those that are done.
+Every method gets the same number of trials. The first has the settings of the recipe. The others
+are drawn from the method's space, each from a random generator of its own, so that asking for more
+trials keeps those that are done.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`realm tune`: every method gets the same number of trials, judged on validation time alone.
+"""`realm tune`: every method gets the same number of trials; only validation time is scored.
 
-The behavior of test time is hidden from everything here, so no score of it can be computed. What a
-trial found is written as soon as it is there; a tuning that was stopped goes on where it was.
+The behavior of test time is hidden from everything here, so no score of it can be computed. The
+result of a trial is written as soon as it is there. To resume, run the same command again.
 
     prepared/                   one file per session, shared by all trials
     teachers/<settings>/        the teachers of teacher_probe; the student's is the recipe's own
@@ -36,11 +36,11 @@ from realm.runs.run import experiment_of, prepare
 from realm.stages import SeedRun
 from realm.workers import Workers
 
-UNTRAINED: Any = None  # in the place of a teacher or student that a method must not look at
+UNTRAINED: Any = None  # instead of a teacher or student that a method must not use
 
 
 class Trial(NamedTuple):
-    """One training to judge; a process of its own can do it."""
+    """One training to score; it can run in a process of its own."""
 
     recipe: Recipe  # the trial's settings in it
     prepared: Sequence[Path]
@@ -49,7 +49,7 @@ class Trial(NamedTuple):
     trial: int
     settings: Settings
     seed: int
-    own_recipe: Recipe  # as it was given: a student's teacher is trained with it
+    own_recipe: Recipe  # as it was given: the teacher of a student is trained with it
 
     @property
     def folder(self) -> Path:
@@ -123,7 +123,7 @@ def _one_trial_alone(trial: Trial) -> TrialResult:
 
 
 def _one_trial(trial: Trial, progress: Progress) -> TrialResult:
-    """Train, decode, score on validation time; or read what an earlier call found."""
+    """Train, decode and score on validation time; or read the result of an earlier call."""
     job = _job(trial.recipe, trial, trial.folder, progress)
     done, fingerprint = trial.folder / "trial.json", _fingerprint(job, trial.method)
     if done.exists() and (found := read_json(done))["fingerprint"] == fingerprint:

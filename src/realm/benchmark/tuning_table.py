@@ -1,4 +1,4 @@
-"""What a tuning found, as a table for machines, a page for people and lines for a recipe."""
+"""The result of a tuning: a table for machines, a page for people, settings for a recipe."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from typing import NamedTuple
 
 from realm.benchmark.search_space import Settings, override_lines
 from realm.files import write_text
+from realm.report.markdown import markdown
+from realm.report.section import Section
 from realm.report.tables import ResultTable, number
 
 
 class TrialResult(NamedTuple):
     """One trial: its settings by key of the recipe, mean R² of the sessions on validation time.
 
-    The R² is NaN where it is undefined. `cpu_s` is what the training took; of a student, without
-    its teacher, which all trials share.
+    The R² is NaN where it is undefined. `cpu_s` is the CPU time of the training; for a student
+    without that of its teacher, which all trials share.
     """
 
     method: str
@@ -61,7 +63,7 @@ def best_settings(results: Sequence[TrialResult]) -> str:
             f"# {method}: trial {chosen.trial}, R² on validation {number(chosen.validation_r2)}; "
             f"{spent:.1f} CPU s in {len(trials)} trials"
         )
-        own = ["# as the recipe has it"] if chosen.trial == 0 else []
+        own = ["# the settings of the recipe"] if chosen.trial == 0 else []
         lines += own or [f"--set '{line}'" for line in override_lines(chosen.settings)]
     return "\n".join(lines) + "\n"
 
@@ -76,7 +78,7 @@ def write_tuning(out: Path, results: Sequence[TrialResult]) -> None:
         settings = json.dumps(row.settings)
         writer.writerow([row.method, row.trial, settings, r2, f"{row.cpu_s:.3f}"])
     write_text(out / "tuning.csv", text.getvalue())
-    write_text(out / "tuning.md", _page(results))
+    write_text(out / "tuning.md", _page(out, results))
 
 
 def read_tuning(path: Path) -> list[TrialResult]:
@@ -107,8 +109,13 @@ def read_tuning(path: Path) -> list[TrialResult]:
         ) from error
 
 
-def _page(results: Sequence[TrialResult]) -> str:
-    trials = [
+def _page(out: Path, results: Sequence[TrialResult]) -> str:
+    text = (
+        "R² is the mean over sessions on validation time; test time is not used. Trial 0 is the "
+        "recipe as it is. The CPU seconds of the student are without those of its teacher, which "
+        "all its trials share."
+    )
+    lines = [
         (
             r.method,
             str(r.trial),
@@ -119,11 +126,10 @@ def _page(results: Sequence[TrialResult]) -> str:
         for r in results
     ]
     columns = ("Method", "Trial", "Settings", "R²", "CPU s")
-    table = ResultTable("Trials", columns, tuple(trials), text_columns=3)
-    return (
-        "# Tuning\n\nMean R² of the sessions on validation time; test time was not looked at. "
-        "Trial 0 is the recipe as it was. The CPU seconds of the student are without its "
-        "teacher's, which all of its trials share.\n\n"
-        f"{summary_table(results).markdown()}\n## Best settings\n\n```text\n"
-        f"{best_settings(results)}```\n\n## Trials\n\n{table.markdown()}"
-    )
+    trials = ResultTable("All trials", columns, tuple(lines), text_columns=3)
+    sections = [
+        Section("Summary", (text,), tables=(summary_table(results),)),
+        Section("Best settings", (f"```text\n{best_settings(results)}```",)),
+        Section("Trials", tables=(trials,)),
+    ]
+    return markdown("Tuning", sections, out)

@@ -1,9 +1,9 @@
 """What one bin costs a decoder: multiplications and remembered bytes, from its architecture.
 
-A matrix that runs in every bin costs one multiply-accumulate per entry. On top come what has no
-matrix: the state space of a Mamba-2 layer and attention. Products of vectors (gates, norms) are
-left out; they are a few percent. Counted is the decoder; the signal chain before it is the same
-for all methods.
+A matrix that is used in every bin costs one multiply-accumulate per entry. The state space of a
+Mamba-2 layer and attention, which have no matrix, are added. Products of vectors (gates, norms) are
+left out; they are a few percent. Only the decoder is counted: the signal chain before it is the
+same for all methods.
 """
 
 from __future__ import annotations

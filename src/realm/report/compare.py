@@ -1,7 +1,7 @@
 """Runs side by side: their R² on the sessions they share, and the settings in which they differ.
 
-Two runs are paired by session and seed. Sessions count as the same only where their recordings
-are: a name alone says nothing.
+Two runs are paired by session and seed. Two sessions are the same only if their recordings are the
+same file: the name alone is not enough.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Comparison:
     Attributes:
         method: whose R² is compared.
         runs: by name.
-        rows: of each run, of the sessions that all runs share.
-        only_in_some: sessions that are left out, since not every run has their recording.
+        rows: of each run, for the sessions that all runs share.
+        only_in_some: sessions that are left out, because not every run has their recording.
     """
 
     method: str
@@ -138,10 +138,10 @@ def settings_table(comparison: Comparison) -> ResultTable:
 def write_comparison(comparison: Comparison, out: Path | str) -> Path:
     """Tables and figure as one HTML page; returns its path."""
     out = Path(out)
-    said = [f"The first run, {next(iter(comparison.runs))}, is what the others are compared with."]
+    said = [f"The other runs are compared with the first, {next(iter(comparison.runs))}."]
     if comparison.only_in_some:
         listed = ", ".join(comparison.only_in_some)
-        said.append(f"Left out, since not every run has their recording: {listed}.")
+        said.append(f"Left out, because not every run has these recordings: {listed}.")
     settings = settings_table(comparison)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "comparison.png"
@@ -204,8 +204,9 @@ def _recordings(run: RunFolder, rows: Sequence[ResultRow]) -> dict[str, str]:
 def _names(folders: Sequence[Path | str]) -> list[str]:
     """The last part of each path, or more of it where that says too little."""
     paths = [Path(folder).resolve() for folder in folders]
-    if len(set(paths)) < len(paths):
-        raise ValueError("expected different runs, one is named twice; name each once")
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice}: expected different runs, got this one twice; name each once")
     depth = 1
     while len({path.parts[-depth:] for path in paths}) < len(paths):
         depth += 1
