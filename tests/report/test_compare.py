@@ -81,7 +81,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         compare([first])
     with pytest.raises(ValueError, match="/a: "):
         compare([first, first])
-    with pytest.raises(ValueError, match="'gru'.*student.*--method"):
+    with pytest.raises(ValueError, match=r"'gru'.*student.*--method"):
         compare([first, second], "gru")
     with pytest.raises(ValueError, match=r"none/results\.csv"):
         compare([first, tmp_path / "none"])
