@@ -16,8 +16,8 @@ from realm.benchmark.curves import cell
 from realm.benchmark.part import Benchmark, BenchmarkRow, Measured, select, variants, write_rows
 from realm.benchmark.parts import PARTS
 from realm.evaluation.results import write_results
-from realm.methods.registry import methods_of
 from realm.files import write_json, write_text
+from realm.methods.registry import methods_of
 from realm.report.markdown import markdown
 from realm.report.section import Section, left_out
 from realm.report.tables import ResultTable

@@ -23,8 +23,8 @@ from realm.benchmark.part import (
     with_methods,
 )
 from realm.evaluation.results import ResultRow
-from realm.methods.registry import methods_of
 from realm.files import atomic_path
+from realm.methods.registry import methods_of
 from realm.report.section import Picture, Section
 from realm.report.style import colour, figure_file, quiet_grid
 from realm.report.tables import ResultTable, number

@@ -17,8 +17,8 @@ from realm.benchmark.cost import CostRow
 from realm.benchmark.curves import point
 from realm.benchmark.part import Benchmark, BenchmarkRow, Measured, Part, of_part, with_methods
 from realm.data.prepare import prepare_all
-from realm.methods.registry import methods_of
 from realm.files import make_folder
+from realm.methods.registry import methods_of
 from realm.recipe import Recipe
 from realm.recordings.recording import Recording
 from realm.report.section import Picture, Section
