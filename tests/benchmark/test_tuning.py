@@ -12,9 +12,16 @@ import numpy as np
 import pytest
 
 from realm.benchmark import tuning
-from realm.benchmark.search_space import draw_trials, override_lines, with_settings
+from realm.benchmark.trials import (
+    TrialResult,
+    best,
+    best_settings,
+    draw_trials,
+    override_lines,
+    read_tuning,
+    with_settings,
+)
 from realm.benchmark.tuning import WithoutTestBehavior, tune
-from realm.benchmark.tuning_table import TrialResult, best, best_settings, read_tuning
 from realm.data.sessions import PreparedSession
 from realm.methods.method import OneOf
 from realm.methods.networks import own_training

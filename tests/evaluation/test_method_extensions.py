@@ -11,7 +11,7 @@ import pytest
 from evaluation_cases import row
 
 from realm import extensions
-from realm.benchmark.search_space import draw_trials, with_settings
+from realm.benchmark.trials import draw_trials, with_settings
 from realm.data.prepare import prepare_session
 from realm.data.sessions import PreparedSession
 from realm.methods.method import Design

@@ -21,8 +21,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realm.benchmark.search_space import Settings, draw_trials, with_settings
-from realm.benchmark.tuning_table import TrialResult, read_tuning, write_tuning
+from realm.benchmark.trials import (
+    Settings,
+    TrialResult,
+    draw_trials,
+    read_tuning,
+    with_settings,
+    write_tuning,
+)
 from realm.data.sessions import PreparedSession
 from realm.evaluation.metrics import mean_defined, mean_r2
 from realm.files import make_folder, read_json, sha256_json, write_json

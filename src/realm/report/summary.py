@@ -160,7 +160,7 @@ def _live(run: RunFolder) -> str:
         parts.append(f"an output reflects the signal of {number(total, digits=0)} ms before")
     if math.isfinite(share):
         parts.append(f"computing it takes {_percent(share)} of the time of a bin, on one core")
-    return "**Can it run live?** " + _sentence(" and ".join(parts)) + "." if parts else ""
+    return "**Can it run live?** " + _sentence(", and ".join(parts)) + "." if parts else ""
 
 
 def _warnings(run: RunFolder, student: Sequence[ResultRow]) -> str:
