@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import h5py
 import numpy as np
@@ -22,7 +22,7 @@ import pytest
 from typer.testing import CliRunner
 
 from realm import cli
-from realm.commands.examples import examples_of
+from realm.commands.help import examples_of
 from realm.evaluation.results import read_results
 from realm.files import write_tensors
 
@@ -31,12 +31,13 @@ HAND = "processing/behavior/Position/hand"
 FUNCTIONS = {
     info.name or info.callback.__name__.replace("_", "-"): info.callback
     for info in cli.app.registered_commands
-    if info.callback is not None
+    if info.callback is not None and not info.hidden
 }
+FORMER = [info.name for info in cli.app.registered_commands if info.hidden]
 COMMANDS = list(FUNCTIONS)
+DATASET = ["dataset list", "dataset fetch", "dataset prepare"]
 PRINT_RESULTS = {
     "run",
-    "evaluate",
     "decode",
     "calibrate",
     "bundle",
@@ -109,7 +110,7 @@ def test_the_stages_of_a_run(
         ("evaluate", "report.html"),
     ):
         assert not (folder / made).exists(), stage
-        said = command(stage, *given)
+        said = command("run", *given, "--until", stage)
         assert said.code == 0, said.err
         assert (folder / made).is_file(), stage
         assert f"run folder: {folder}" in said.out
@@ -139,7 +140,7 @@ def test_run_makes_a_folder_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert command("prepare", small_recipe, "--data", data).code == 0
+    assert command("run", small_recipe, "--data", data, "--until", "prepare").code == 0
     (folder,) = (tmp_path / "runs").iterdir()
     assert re.fullmatch(r"small-\d{8}-\d{6}", folder.name)
 
@@ -212,7 +213,8 @@ def test_demo_simulates_and_runs(
 
 
 def test_as_a_program(data: Path, small_recipe: Path, tmp_path: Path) -> None:
-    go = [sys.executable, "-m", "realm", "prepare", str(small_recipe), "--out", str(tmp_path)]
+    go = [sys.executable, "-m", "realm", "run", str(small_recipe), "--out", str(tmp_path)]
+    go += ["--until", "prepare"]
     done = subprocess.run([*go, "--data", str(data)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert f"run folder: {tmp_path}" in done.stdout
@@ -227,40 +229,134 @@ def test_as_a_program(data: Path, small_recipe: Path, tmp_path: Path) -> None:
 # Help --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_help_fits_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERMINAL_WIDTH", "80")
-    arguments = [name, "--help"] if name else ["--help"]
-    done = CliRunner().invoke(cli.app, arguments)
+def page(name: str) -> str:
+    """The help page of a command, "" for that of the program, in a terminal of 80 columns."""
+    done = CliRunner().invoke(
+        cli.app, [*name.split(), "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}
+    )
     assert done.exit_code == 0
-    lines = done.output.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert "…" not in done.output
-    if not name:
-        assert all(re.search(rf"│ {command} ", done.output) for command in COMMANDS)
-    if name in ("run", "prepare"):
-        assert "runs/<recipe>-<time>" in done.output  # markup did not eat the default
+    return done.output
+
+
+def parsed(name: str) -> Any:
+    """A command as it parses its arguments."""
+    import typer
+
+    found: Any = typer.main.get_command(cli.app)
+    for part in name.split():
+        found = found.commands[part]
+    return found
+
+
+@pytest.mark.parametrize("name", ["", "dataset", *COMMANDS, *DATASET])
+def test_help_is_plain_text_of_80_columns_without_types_of_python(name: str) -> None:
+    text = page(name)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert not re.search(r"<(?!recipe|time)|\w\[|\b(?:str|bool|int|float|None|True|False)\b", text)
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *DATASET, *FORMER])
+def test_every_argument_and_option_says_what_it_is(name: str) -> None:
+    for parameter in parsed(name).params:
+        assert parameter.help, f"{name} {parameter.name}: say what it is for"
+        assert getattr(parameter, "hidden", False) or parameter.help[0].isupper(), parameter.name
+        if not getattr(parameter, "is_flag", False):
+            metavar = parameter.metavar or ""
+            assert re.fullmatch(r"[A-Z=]+(?:\.\.\.)?", metavar), (
+                f"{name} {parameter.name}: expected a metavar in capitals, got {metavar!r}"
+            )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("run", ["--threads N", "[default: 1]"]),
+        ("run", ["[default: runs/<recipe>-<time>]"]),
+        ("live", ["[default: 100]"]),
+        ("calibrate", ["--seed N", "[default: 0]"]),
+        ("bundle", ["[default: 0.5]"]),
+    ],
+)
+def test_help_shows_defaults(name: str, words: list[str]) -> None:
+    text = " ".join(page(name).split())
+    assert all(word in text for word in words), text
+
+
+def test_all_commands_are_in_a_group_and_the_former_ones_in_none() -> None:
+    text = page("")
+    shown = re.findall(r"^  ([a-z]\S*) ", text, re.MULTILINE)
+    assert sorted(shown) == sorted([*COMMANDS, "dataset"])
+    assert not re.search(r"^Commands:", text, re.MULTILINE)
+    assert len(COMMANDS) + len(DATASET) == 18
+    titles = re.findall(r"^(\S.*):$", text, re.MULTILINE)
+    assert titles == [*cli.COMMANDS, "Options"]
+
+
+def test_jobs_mean_the_same_everywhere() -> None:
+    found = {
+        name: (option.help, option.show_default, option.default)
+        for name in [*COMMANDS, *FORMER]
+        for option in parsed(name).params
+        if "--jobs" in option.opts
+    }
+    assert set(found) >= {"run", "demo", "benchmark", "tune", "paper-protocol", "prepare"}
+    assert len(set(found.values())) == 1
+
+
+def test_version(command: Command) -> None:
+    from realm import __version__
+
+    said = command("--version")
+    assert (said.code, said.out) == (0, f"realm {__version__}\n")
+
+
+def test_stages_of_the_command_line_are_those_of_a_run() -> None:
+    from realm.commands.stages import Until
+    from realm.runs.run import Stage
+
+    assert tuple(Until) == get_args(Stage)
+
+
+@pytest.mark.parametrize("former", FORMER)
+def test_former_commands_name_the_new_one_and_do_the_same(
+    former: str, command: Command, tmp_path: Path
+) -> None:
+    given = ("nowhere", "--data", tmp_path)
+    now, before = command("run", *given, "--until", former), command(former, *given)
+    assert before.code == now.code == 2
+    first, rest = before.err.split("\n", 1)
+    assert f"realm run --until {former}" in first
+    assert rest == now.err
+    assert before.out == ""
+
+
+def test_a_former_command_does_its_stage(
+    command: Command, data: Path, small_recipe: Path, tmp_path: Path
+) -> None:
+    said = command("prepare", small_recipe, "--data", data, "--out", tmp_path, "--jobs", 1)
+    assert said.code == 0, said.err
+    assert (tmp_path / "prepared" / "simA_day1.h5").is_file()
+    assert not (tmp_path / "seed0").exists()
 
 
 def test_help_names_the_exit_codes() -> None:
-    said = " ".join(CliRunner().invoke(cli.app, ["--help"]).output.split())
+    said = " ".join(page("").split())
     assert "0 done, 1 a check failed, 2 wrong input, 130 stopped with Ctrl-C" in said
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *DATASET])
 def test_every_command_has_examples_that_parse(name: str) -> None:
-    import typer
-
-    group = typer.main.get_command(cli.app)
-    shown = CliRunner().invoke(cli.app, [name, "--help"], env={"COLUMNS": "80"}).output
-    examples = examples_of(FUNCTIONS[name])
+    function = FUNCTIONS.get(name) or parsed(name).callback
+    shown = page(name).replace("\\\n", " ")
+    examples = examples_of(function)
     assert examples
     for example in examples:
-        assert "".join(example.split()) in "".join(shown.split())
-        program, given, *rest = shlex.split(example)
+        assert " ".join(example.split()) in " ".join(shown.split())
+        program, *given = shlex.split(example)
         assert program == "realm"
-        group.commands[given].make_context(given, rest)  # type: ignore[attr-defined]
+        words = 2 if given[0] == "dataset" else 1
+        parsed(" ".join(given[:words])).make_context(given[words - 1], given[words:])
     assert any(example.startswith(f"realm {name}") for example in examples)
 
 
@@ -285,7 +381,7 @@ def test_a_run_and_its_report_as_json(
 ) -> None:
     given = (small_recipe, "--data", data, "--out", finished, "--json")
     found = answered(command("run", *given))
-    assert found == answered(command("evaluate", *given))
+    assert found == answered(command("evaluate", *given)), "the old name does the same"
     assert found["report"] == str(finished / "report.html")
     rows = read_results(finished / "results.csv")
     assert isinstance(found["results"], list)
@@ -493,7 +589,7 @@ def test_a_behavior_path_that_is_not_there(
     command: Command, data: Path, small_recipe: Path, tmp_path: Path
 ) -> None:
     said = command(
-        "prepare", small_recipe, "--data", data, "--out", tmp_path, "--set", "data.behavior=paw"
+        "run", small_recipe, "--data", data, "--out", tmp_path, "--set", "data.behavior=paw"
     )
     refused(said, data / "simA_day0.nwb", "'paw'", "behavior/Position/hand", "Set behavior")
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import dataclasses
+import difflib
 import io
 import re
 import shlex
 import shutil
 import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
+from test_architecture import LAYERS, PACKAGE
 
 ROOT = Path(__file__).parents[1]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+RECIPES = ROOT / "docs" / "guide" / "recipes.md"
 QUICKSTART = ROOT / "docs" / "guide" / "quickstart.md"
 GUIDE = sorted((ROOT / "docs" / "guide").glob("*.md"))
 DOCUMENTS = [
@@ -167,7 +173,7 @@ def test_commands_exist_with_their_options(
         assert re.search(rf"^{re.escape(arguments[0])}:", makefile, re.MULTILINE)
         return
     assert program == "realm", f"{named(document)}: expected make or realm, got {command!r}"
-    shown = own_recipes(document) or (own_recipes(QUICKSTART) if document in GUIDE else {})
+    shown = own_recipes(document) or own_recipes(QUICKSTART)
     for name, text in shown.items():
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -242,41 +248,125 @@ def test_files_named_in_code_spans_exist(document: Path) -> None:
             assert (ROOT / span).exists(), f"{named(document)} names {span}"
 
 
-def tree() -> list[str]:
-    """Paths of the README's file tree; two spaces of indentation are one level."""
-    text = next(block.text for block in blocks(ROOT / "README.md") if block.language == "text")
-    folders: list[str] = []
-    paths = []
-    for line in text.splitlines():
-        name = line.split()[0]
-        depth = (len(line) - len(line.lstrip())) // 2
-        folders = [*folders[:depth], name.rstrip("/")]
-        paths.append("/".join(folders))
-    return paths
+def section(document: Path, heading: str) -> str:
+    """What stands below a heading of the second level."""
+    text = document.read_text(encoding="utf-8")
+    return text.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
 
 
-def test_the_file_tree_is_the_repository() -> None:
-    paths = tree()
-    missing = [path for path in paths if not (ROOT / path).exists()]
-    assert not missing, f"the README names files that are not there: {missing}"
-    package = ROOT / "src" / "realm"
-    parts = [p for p in package.iterdir() if not p.name.startswith("_") and p.suffix != ".typed"]
-    shown = set(paths)
-    left_out = [p.name for p in parts if f"src/realm/{p.name}" not in shown]
-    assert not left_out, f"the README's file tree leaves out {left_out}"
+def file_map() -> list[str]:
+    """Every file of the package with the first sentence of its docstring, folder by folder."""
+    lines = []
+    for folder in sorted({path.parent for path in PACKAGE.rglob("*.py")}):
+        modules = sorted(folder.glob("*.py"), key=lambda path: (path.stem != "__init__", path))
+        if lines:
+            lines.append("")
+        lines.append(f"src/realm/{folder.relative_to(PACKAGE)}/".replace("/./", "/"))
+        lines += [f"  {path.name:24} {first_sentence(path)}".rstrip() for path in modules]
+    return lines
 
 
-def test_places_of_the_change_table_exist() -> None:
-    """Names in code spans beside a file of the package are defined (or imported) in it."""
-    rows = [r for r in prose(ROOT / "README.md").splitlines() if r.startswith("|") and "src/" in r]
-    assert len(rows) >= 5
-    for row in rows:
-        spans = re.findall(r"`([^`]+)`", row)
-        text = "".join((ROOT / s).read_text() for s in spans if s.startswith("src/"))
-        names = [s for s in spans if re.fullmatch(r"[A-Z]\w+(?:\.\w+)?", s)]
-        for name in (part for full in names for part in full.split(".")):
-            defined = rf"(?:^| )(?:def|class|import) (?:.*\b)?{name}\b|^{name}\b.* = "
-            assert re.search(defined, text, re.MULTILINE), f"{name} is not where the README says"
+def first_sentence(module: Path) -> str:
+    """The first sentence of a docstring, on one line."""
+    text = " ".join((ast.get_docstring(ast.parse(module.read_text())) or "").split())
+    return re.split(r"\. (?=[A-Z`])", text)[0].removesuffix(".")
+
+
+def test_the_file_map_is_the_package() -> None:
+    """To mend it, copy the lines with + into the map and take out those with -."""
+    shown = section(ARCHITECTURE, "Every file").split("```text\n")[1].split("\n```")[0]
+    changes = difflib.unified_diff(shown.splitlines(), file_map(), "map", "tree", n=0, lineterm="")
+    assert not (said := "\n".join(changes)), f"docs/architecture.md, Every file:\n{said}"
+
+
+def test_the_table_of_modules_has_the_order_of_the_layers() -> None:
+    rows = re.findall(r"^\| (`realm\..*?) \|", section(ARCHITECTURE, "Modules"), re.MULTILINE)
+    named = [re.findall(r"`realm\.(\w+)`", row) for row in rows]
+    assert [sorted(names) for names in named] == [
+        sorted(layer - {"__main__"}) for layer in LAYERS if layer != {"__main__"}
+    ]
+
+
+def test_the_readme_is_short() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120
+    assert len(re.findall(r"!\[", text)) == 1
+    code = next(block.text for block in blocks(ROOT / "README.md") if block.language == "python")
+    assert len([line for line in code.splitlines() if line and "import" not in line]) <= 10
+
+
+def test_the_change_table_names_groups_and_files_that_exist() -> None:
+    from realm.extensions import GROUPS
+
+    text = section(ROOT / "README.md", "Change one thing")
+    table = [row for row in text.splitlines() if row.startswith("| a")]
+    groups = {name for row in table for name in re.findall(r"`realm\.(\w+)`", row)}
+    assert groups == set(GROUPS)
+    for row in table:
+        (path,) = re.findall(r"`(src/[\w./]+)`", row)
+        assert (ROOT / path).is_file(), path
+
+
+def recipe_keys(model: Any, prefix: str = "", made: Any = None) -> dict[str, Any]:
+    """Every key of a recipe with its default; "required" where there is none."""
+    found: dict[str, Any] = {}
+    if dataclasses.is_dataclass(model):
+        values = dataclasses.asdict(model())  # type: ignore[operator, arg-type]
+        return {f"{prefix}{name}": value for name, value in values.items()}
+    for name, field in model.model_fields.items():
+        default = getattr(made, name, field.get_default(call_default_factory=True))
+        kinds = (field.annotation, *get_args(field.annotation))
+        inner = [k for k in kinds if dataclasses.is_dataclass(k) or hasattr(k, "model_fields")]
+        if inner:
+            found |= recipe_keys(inner[0], f"{prefix}{name}.", default)
+        else:
+            found[prefix + name] = "required" if field.is_required() else default
+    return found
+
+
+def documented_keys() -> dict[str, str]:
+    """The keys of the page of recipes with the cell of their default."""
+    found: dict[str, str] = {}
+    sections = [""]
+    for line in RECIPES.read_text().splitlines():
+        if line.startswith("## "):
+            sections = [f"{name}." for name in re.findall(r"`\[([\w.]+)\]`", line)] or [""]
+        elif line.startswith("| `"):
+            key, kind, default, meaning = (cell.strip() for cell in line.strip("| ").split(" | "))
+            assert kind, line
+            assert meaning.endswith("."), line
+            for name in sections:
+                assert found.setdefault(f"{name}{key.strip('`')}", default) == default, line
+    return found
+
+
+def plain_default(value: Any) -> str:
+    """A default as the page of recipes writes it."""
+    if value is None or value == {}:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(plain_default, value))}]"
+    if isinstance(value, float | int):
+        return "2/3" if value == 2 / 3 else f"{value:g}"
+    return value if value in ("required",) else f'"{value}"'
+
+
+def test_every_key_of_a_recipe_is_documented_with_its_default() -> None:
+    from realm.recipe import Recipe
+
+    keys, shown = recipe_keys(Recipe), documented_keys()
+    assert not keys.keys() - shown.keys(), "add them to docs/guide/recipes.md"
+    assert not shown.keys() - keys.keys(), "take them out of docs/guide/recipes.md"
+    for key, value in keys.items():
+        usual, *others = shown[key].split("; ")
+        wanted = usual
+        for other in others:
+            names, default = other.split(": ")
+            if set(names.split(", ")) & set(key.split(".")):
+                wanted = default
+        assert wanted == plain_default(value), key
 
 
 def test_contributing_fits_a_screen() -> None:
@@ -284,7 +374,7 @@ def test_contributing_fits_a_screen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "block"), [("README.md", "results"), ("docs/experiments.md", "runs")]
+    ("name", "block"), [("docs/results.md", "results"), ("docs/experiments.md", "runs")]
 )
 def test_the_measured_numbers_have_one_place(name: str, block: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 # Spinning OpenMP threads slow a shared machine many times; this must stand before numpy or torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -15,6 +16,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 import typer
 
+from realm import __version__
 from realm.commands import (
     certification,
     datasets,
@@ -25,45 +27,65 @@ from realm.commands import (
     rig,
     stages,
 )
-from realm.commands.examples import help_text
+from realm.commands.help import Command, Group, help_text
 from realm.commands.terminal import console, plain
+
+# Both in the order of `realm --help`. A command loads what it needs when it runs, not here: those
+# for the rig must work without torch.
+COMMANDS = {
+    "Recordings": (recordings.inspect, stages.simulate, datasets.app),
+    "Train and decode": (stages.demo, stages.run, decoders.calibrate, decoders.decode),
+    "Results": (
+        reports.report,
+        reports.compare,
+        measure.benchmark,
+        measure.tune,
+        measure.paper_protocol,
+    ),
+    "On the rig": (decoders.bundle, decoders.export, rig.live, certification.certify),
+}
 
 app = typer.Typer(
     name="realm",
-    help=(
-        "Causal decoding of behavior from local field potentials.\n\n"
-        "Exit codes: 0 done, 1 a check failed, 2 wrong input, 130 stopped with Ctrl-C."
-    ),
+    cls=Group,
+    rich_markup_mode=None,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# In the order of `realm --help`. A command loads what it needs when it runs, not here: those for
-# the rig must work without torch.
-for command in (
-    recordings.inspect,
-    stages.run,
-    stages.prepare,
-    stages.pretrain,
-    stages.distill,
-    stages.evaluate,
-    reports.report,
-    reports.compare,
-    decoders.calibrate,
-    measure.benchmark,
-    decoders.decode,
-    decoders.bundle,
-    decoders.export,
-    rig.live,
-    certification.certify,
-    measure.tune,
-    measure.paper_protocol,
-    stages.simulate,
-    stages.demo,
-):
-    app.command(help=help_text(command))(command)
-app.add_typer(datasets.app)
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"realm {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Causal decoding of behavior from local field potentials.
+
+    Type `realm COMMAND --help` for the options and examples of a command.
+
+    Exit codes: 0 done, 1 a check failed, 2 wrong input, 130 stopped with Ctrl-C.
+    """
+
+
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, rich_help_panel=panel)
+        else:
+            app.command(cls=Command, help=help_text(command), rich_help_panel=panel)(command)
+for former in stages.FORMER:
+    app.command(former.__name__, cls=Command, hidden=True)(former)
 
 
 def main() -> None:
@@ -78,7 +100,7 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            console.print("stopped: what was finished is kept, nothing is left half-written")
+            console.print("stopped: finished work is kept; no file is half-written")
         raise
 
 

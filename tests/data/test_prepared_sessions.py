@@ -79,7 +79,7 @@ def test_one_session_twice(prepared_dir: Path) -> None:
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="realm prepare"):
+    with pytest.raises(ValueError, match="realm run"):
         PreparedSet.load(tmp_path)
 
 

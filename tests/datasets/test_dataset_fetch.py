@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shlex
 import shutil
 import zipfile
 from collections import namedtuple
@@ -15,14 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from click.testing import Result
 from file_server import Archive, serving
 from typer.testing import CliRunner
 
 from realm.cli import app
-from realm.commands.datasets import app as app_of_datasets
-from realm.commands.examples import examples_of
 from realm.datasets import download, registry
 from realm.datasets.dataset import RemoteFile
 
@@ -321,21 +317,6 @@ def test_what_a_person_has_to_fetch_is_explained(
     assert dataset.by_hand in str(refused.exception)
     assert dataset.terms in str(refused.exception)
     assert not archive.asked
-
-
-@pytest.mark.parametrize("name", ["list", "fetch", "prepare"])
-def test_every_command_has_examples_that_parse(name: str) -> None:
-    function = next(c.callback for c in app_of_datasets.registered_commands if c.name == name)
-    assert function is not None
-    group: Any = typer.main.get_command(app_of_datasets)
-    shown = CliRunner().invoke(app, ["dataset", name, "--help"], env={"COLUMNS": "120"}).output
-    examples = examples_of(function)
-    assert any(example.startswith(f"realm dataset {name}") for example in examples)
-    for example in examples:
-        assert example in " ".join(shown.split())
-        program, part, given, *rest = shlex.split(example)
-        assert (program, part) == ("realm", "dataset")
-        group.commands[given].make_context(given, rest)
 
 
 def test_the_list_for_people_and_machines() -> None:

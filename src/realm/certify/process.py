@@ -1,4 +1,4 @@
-"""What the system says of this process: resident memory and sockets, from Linux' /proc.
+"""What the system says of this process: resident memory and sockets, as Linux tells it.
 
 Elsewhere the functions give None, and what needs them is reported as not measured.
 """

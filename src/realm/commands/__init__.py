@@ -1,1 +1,1 @@
-"""What each command of the command line does with its arguments; `realm.cli` lists them."""
+"""The commands: arguments to functions of the package. `realm.cli` lists them."""

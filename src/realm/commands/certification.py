@@ -1,4 +1,4 @@
-"""`realm certify`: what a bundle does on this machine, as a page for a protocol."""
+"""`realm certify`: test a bundle on this machine."""
 
 from __future__ import annotations
 
@@ -12,38 +12,48 @@ from realm.commands.terminal import console
 
 
 def certify(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for certificate.json and .html.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(metavar="BUNDLE", help="Folder of a bundle (`realm bundle` makes one)."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FOLDER", help="Folder for certificate.json and certificate.html."
+        ),
+    ],
     recording: Annotated[
         Path | None,
         typer.Option(
             "--recording",
-            help="A recording file (realm export) to measure with.",
+            metavar="FILE",
+            help="Recording to measure with (`realm export` makes it).",
             show_default="a synthetic signal",
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Under a minute: fewer trials.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do fewer trials; takes less than a minute.")
+    ] = False,
     hours: Annotated[
         float | None,
         typer.Option(
+            metavar="H",
             min=0.001,
-            help="Hours of stream, at maximum speed, to watch latency and memory.",
-            show_default="1, with --quick 0.05",
+            help="Hours of stream to decode, at maximum speed, for latency and memory.",
+            show_default="1, or 0.05 with --quick",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn at random.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of all random numbers.")] = 0,
 ) -> None:
-    """Certify a bundle on this machine: a page and a JSON for a protocol.
+    """Test a bundle on this machine, write a certificate (HTML and JSON).
 
-    Causality, chunks, faults, latency, memory and sockets are measured and held to limits. Exits
-    with 1 if a check fails, with 2 if nothing could be measured.
+    Causality, chunks, faults, latency, memory and sockets are measured, each against a limit.
+
+    Exit codes: 0 all checks passed, 1 a check failed, 2 nothing could be measured.
 
     Examples:
-
       realm certify bundle --out certificate
-
       realm certify bundle --out certificate --quick
-
       realm certify bundle --out certificate --recording day7.safetensors
     """
     from realm.certify.certificate import HTML

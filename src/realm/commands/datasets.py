@@ -1,4 +1,4 @@
-"""Public datasets by name: list them, fetch them, make sessions of them."""
+"""`realm dataset`: list, fetch and prepare public datasets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from realm.commands.examples import help_text
+from realm.commands.help import Command, Group, help_text
 from realm.commands.options import JsonOption
 from realm.commands.terminal import answer, answering, console, plain_text
 
@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 
     from realm.datasets.dataset import Dataset, RemoteFile
 
-NameArgument = Annotated[str, typer.Argument(help="Name of a dataset; see `realm dataset list`.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="Name of a dataset (`realm dataset list` shows them)."),
+]
 OnlyOption = Annotated[
-    list[str] | None, typer.Option("--only", help="A session; repeatable.", show_default="all")
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="SESSION",
+        help="Take only this session. Can be repeated.",
+        show_default="all",
+    ),
 ]
 
 
 def list_(as_json: JsonOption = False) -> None:
-    """List the public datasets: what is in them, their licence, how they are had.
+    """List the public datasets, their licences and sizes.
 
     Examples:
       realm dataset list
@@ -48,25 +57,31 @@ def list_(as_json: JsonOption = False) -> None:
 
 def fetch(
     name: NameArgument,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Folder for the downloaded files.")
+    ],
     only: OnlyOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Accept the licence without asking.")] = False,
     mirror: Annotated[
         str | None,
         typer.Option(
-            envvar="REALM_DATASET_MIRROR", hidden=True, help="A server with the same paths."
+            metavar="ADDRESS",
+            envvar="REALM_DATASET_MIRROR",
+            hidden=True,
+            help="A server with the same paths.",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Download a dataset, after its licence was shown and accepted.
+    r"""Download a dataset after you accept its licence.
 
-    Stopped or cut off, run it again: it goes on where it was. Checksums are checked; a file that is
-    there and right is not fetched again.
+    If the download stops, run the same command again to resume. Every file is compared with its
+    checksum; a correct file is not downloaded again.
 
     Examples:
       realm dataset fetch stanford-fingers --out downloads
-      realm dataset fetch makin-sabes --out downloads --only indy_20160927_06 --yes
+      realm dataset fetch makin-sabes --out downloads --yes \
+        --only indy_20160927_06
     """
     with answering(as_json):
         from realm.datasets.fetch import fetch as fetch_files
@@ -92,23 +107,30 @@ def fetch(
     }
     lines = [f"{len(fetched)} files in {out}"]
     if unknown:
-        lines.append(f"{unknown} of them are taken as they came: no checksum was known")
+        lines.append(f"{unknown} of them could not be checked: no checksum is published")
     lines.append(f"next: realm dataset prepare {name} --data {out} --out FOLDER")
     answer(as_json, values, lines)
 
 
 def prepare(
     name: NameArgument,
-    data: Annotated[Path, typer.Option("--data", help="Folder with the files of the dataset.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for NWB files and the recipe.")],
+    data: Annotated[
+        Path,
+        typer.Option("--data", metavar="FOLDER", help="Folder with the files of the dataset."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FOLDER", help="Folder for the NWB files and the recipe."),
+    ],
     only: OnlyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make sessions that `realm run` reads, and a recipe, of the files of a dataset.
+    r"""Turn the files of a dataset into NWB files and a recipe.
 
     Examples:
       realm dataset prepare stanford-fingers --data downloads --out fingers
-      realm dataset prepare makin-sabes --data downloads --out reaching --only indy_20160927_06
+      realm dataset prepare makin-sabes --data downloads --out reaching \
+        --only indy_20160927_06
     """
     with answering(as_json):
         from realm.datasets.prepare import prepare as prepare_sessions
@@ -210,10 +232,12 @@ class Bars:
 
 app = typer.Typer(
     name="dataset",
-    help="Public datasets by name: list, fetch, prepare.",
+    help="List, fetch and prepare public datasets.",
+    cls=Group,
+    rich_markup_mode=None,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("list", help=help_text(list_))(list_)
-app.command("fetch", help=help_text(fetch))(fetch)
-app.command("prepare", help=help_text(prepare))(prepare)
+app.command("list", cls=Command, help=help_text(list_))(list_)
+app.command("fetch", cls=Command, help=help_text(fetch))(fetch)
+app.command("prepare", cls=Command, help=help_text(prepare))(prepare)

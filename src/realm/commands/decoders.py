@@ -1,4 +1,4 @@
-"""What is done with a trained decoder: calibrate it, decode a recording, take both to a rig."""
+"""`realm calibrate`, `decode`, `bundle` and `export`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,28 @@ from realm.commands.terminal import Bars, answer, answering, figure, working
 
 
 def calibrate(
-    file: Annotated[Path, typer.Argument(help="A recording of the new session, of any format.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A recording of the new session, in any format."),
+    ],
     model: ModelOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the calibrated decoder.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Folder for the calibrated decoder.")
+    ],
     label_s: Annotated[
-        float | None, typer.Option(help="Seconds of labels to use.", show_default="all")
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="Seconds of labels (known behavior) to use, from the start.",
+            show_default="all",
+        ),
     ] = None,
     overrides: SetOption = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of all random numbers.")] = 0,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Adapt a decoder to a session it has not seen.
+    """Adapt a decoder to a new session with few labels.
 
     Examples:
       realm calibrate day8.nwb --model runs/my_task/seed0/model --out runs/day8
@@ -55,18 +65,29 @@ def calibrate(
 
 
 def decode(
-    file: Annotated[Path, typer.Argument(help="A recording of any format.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording, in any format.")],
     model: ModelOption,
     out: Annotated[
-        Path | None, typer.Option("--out", help="CSV to write.", show_default="FILE.decoded.csv")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="CSV file to write.",
+            show_default="FILE.decoded.csv",
+        ),
     ] = None,
     session: Annotated[
-        str | None, typer.Option(help="Whose adapter to use.", show_default="the file's session")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Session of the decoder whose weights are used.",
+            show_default="that of the recording",
+        ),
     ] = None,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Decode a recording bin by bin, as it would run live, into a CSV.
+    """Decode a recording, bin by bin as in a live stream, into a CSV file.
 
     Examples:
       realm decode day7.nwb --model runs/my_task/seed0/model --out day7.csv
@@ -90,27 +111,39 @@ def decode(
 
 
 def bundle(
-    model: Annotated[Path, typer.Argument(help="Folder of a saved decoder, or of its run.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the bundle.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Folder of a saved decoder, or of its run.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for the bundle.")],
     session: Annotated[
-        str | None, typer.Option(help="Which session.", show_default="the only one")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Session to decode on the rig.", show_default="the only one"
+        ),
     ] = None,
     quorum: Annotated[
-        float, typer.Option(min=0, max=1, help="Least share of good channels for an output.")
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="With a smaller share of good channels (0 to 1), the output is neutral.",
+        ),
     ] = 0.5,
     onnx: Annotated[
-        bool, typer.Option("--onnx", help="Also write the student's step as OUT.onnx, checked.")
+        bool,
+        typer.Option("--onnx", help="Also write one step of the student as FOLDER.onnx."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put one session's decoder into a folder that decodes without torch.
+    """Make a folder that decodes one session on a rig, without torch.
 
     The ONNX graph holds the student alone: features of one bin and state in, behavior and state
-    out. The signal chain that makes the features is in the bundle, not in the graph.
+    out. The signal chain, which makes the features, is in the bundle, not in the graph.
 
     Examples:
       realm bundle runs/my_task/seed0/model --session day7 --out bundles/day7
-      realm bundle runs/my_task/seed0/model --session day7 --out bundles/day7 --onnx
+      realm bundle runs/my_task --session day7 --out bundles/day7 --onnx
     """
     graph = out.with_name(out.name + ".onnx")
     with answering(as_json), working(f"bundling {model}"):
@@ -136,28 +169,34 @@ def bundle(
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="A recording.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recording, in any format.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="File to write.", show_default="FILE.safetensors")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="File to write.", show_default="FILE.safetensors"
+        ),
     ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
             "--model",
-            help="Bundle, decoder or run whose behavior is stored as the true one.",
+            metavar="FOLDER",
+            help="Bundle, decoder or run; the true behavior is stored as this one decodes it.",
             show_default="none",
         ),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="A recipe instead of a model.", show_default="none"),
+        typer.Option(
+            "--recipe", metavar="RECIPE", help="A recipe, instead of --model.", show_default="none"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn a recording into a file that a rig can replay without torch or NWB.
+    """Turn a recording into a file that a rig can replay.
 
-    With a model or a recipe, the file also holds the true behavior as the model decodes it, so that
-    a replay shows both.
+    With --model or --recipe the file also holds the true behavior, so that a replay can show it
+    beside the decoded one.
 
     Examples:
       realm export recordings/day7.nwb --model bundles/day7 --out day7.safetensors

@@ -1,4 +1,4 @@
-"""Commands that measure more than one run: benchmark, tuning, the published protocol."""
+"""`realm benchmark`, `realm tune` and `realm paper-protocol`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from realm.commands.options import (
     SetOption,
     ThreadsOption,
     default_out,
+    side_by_side,
     use_threads,
 )
 from realm.commands.terminal import Bars, answer, answering
@@ -29,16 +30,18 @@ def benchmark(
         list[str] | None,
         typer.Option(
             "--only",
-            help="One part: main, lookahead, labels, transfer, spikes, cost. Repeatable.",
+            metavar="PART",
+            help="Do only this part: main, lookahead, labels, transfer, spikes or cost. Can be "
+            "repeated.",
             show_default="all",
         ),
     ] = None,
     overrides: SetOption = None,
-    jobs: JobsOption = 1,
+    jobs: JobsOption = None,
     threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare all methods, with few labels, on new days, with lookahead and on spikes.
+    """Compare all methods, also with few labels, on new days and on spikes.
 
     Run the same command again to resume.
 
@@ -56,7 +59,12 @@ def benchmark(
         folder = out or default_out(resolved)
         with Bars() as bars:
             outcome = measure(
-                resolved, data, folder, only=only or [], jobs=jobs, progress=bars.progress
+                resolved,
+                data,
+                folder,
+                only=only or [],
+                jobs=side_by_side(jobs, threads),
+                progress=bars.progress,
             )
     values = {"run_folder": folder} | read_json(folder / "benchmark.json")
     report = f"report: {folder / 'benchmark.md'}"
@@ -66,30 +74,41 @@ def benchmark(
 def tune(
     recipe: RecipeArgument,
     data: DataOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the trials and their table.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FOLDER", help="Folder for the trials and their table."),
+    ],
     methods: Annotated[
-        list[str], typer.Option("--method", help="Method to tune, such as gru. Repeatable.")
+        list[str],
+        typer.Option(
+            "--method", metavar="NAME", help="Method to tune, such as gru. Can be repeated."
+        ),
     ],
     trials: Annotated[
-        int, typer.Option(min=1, help="Trials per method; the first is the recipe as it is.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Trials of each method; the first uses the settings of the recipe.",
+        ),
     ] = 6,
     seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the settings that are drawn, and of the trainings.")
+        int, typer.Option(metavar="N", min=0, help="Seed of the drawn settings and of training.")
     ] = 0,
     overrides: SetOption = None,
-    jobs: JobsOption = 1,
+    jobs: JobsOption = None,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Tune methods, each with the same number of trials. Only validation time is scored.
+    """Try settings of methods, with the same number of trials for each.
 
-    Run the same command again to resume.
+    Only validation time is scored. Run the same command again to resume.
 
     Examples:
       realm tune my_task.toml --data recordings --out runs/tuning --method gru
     """
     use_threads(threads)
-    from realm.benchmark.trials import best_settings, summary_table
     from realm.benchmark.tuning import tune
+    from realm.benchmark.trials import best_settings, summary_table
     from realm.recipe import load_recipe
 
     with Bars() as bars:
@@ -100,7 +119,7 @@ def tune(
             methods,
             trials=trials,
             seed=seed,
-            jobs=jobs,
+            jobs=side_by_side(jobs, threads),
             progress=bars.progress,
         )
     said = [best_settings(results), f"trials: {out / 'tuning.md'}"]
@@ -110,22 +129,26 @@ def tune(
 def paper_protocol(
     recipe: RecipeArgument,
     data: DataOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder for this protocol alone.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Folder for the results; a new one.")
+    ],
     leak_free: Annotated[
         Path | None,
         typer.Option(
             "--leak-free",
-            help="A finished run of the same recipe, to compare with.",
-            show_default="trained here",
+            metavar="FOLDER",
+            help="Finished run of the recipe to compare with.",
+            show_default="trained first",
         ),
     ] = None,
     overrides: SetOption = None,
-    jobs: JobsOption = 1,
+    jobs: JobsOption = None,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Score with the protocol of published LFP numbers, and show how much it inflates R².
+    """Score with the protocol of published numbers, and show the difference.
 
-    Use these numbers only to compare with published ones: this protocol leaks.
+    That protocol leaks: segments are shuffled, and filters see the future. Use these numbers only
+    to compare with published ones.
 
     Examples:
       realm paper-protocol my_task.toml --data recordings --out runs/published
@@ -141,7 +164,7 @@ def paper_protocol(
             data,
             out,
             leak_free=leak_free,
-            jobs=jobs,
+            jobs=side_by_side(jobs, threads),
             progress=bars.progress,
         )
     answer(False, {}, [f"rows: {out / 'paper_protocol.csv'}"], (protocol_table(rows).rich(),))

@@ -14,31 +14,53 @@ if TYPE_CHECKING:
 
 MOST_JOBS = 8  # unless more are asked for: each holds its data in memory
 
-RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of one.")]
-DataOption = Annotated[Path, typer.Option("--data", help="Folder of recordings, of any format.")]
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="A recipe file (TOML), or the name of a recipe of this package."
+    ),
+]
+DataOption = Annotated[
+    Path,
+    typer.Option("--data", metavar="FOLDER", help="Folder with the recordings, in any format."),
+]
 OutOption = Annotated[
     Path | None,
-    typer.Option("--out", help="Run folder.", show_default="runs/<recipe>-<time>"),
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="Folder for all results of the run.",
+        show_default="runs/<recipe>-<time>",
+    ),
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Change one setting: key=value. Repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting of the recipe. Can be repeated.",
+        show_default=False,
+    ),
 ]
-JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes to use side by side.")]
-SideBySideOption = Annotated[
+JobsOption = Annotated[
     int | None,
     typer.Option(
         "--jobs",
+        metavar="N",
         min=1,
-        show_default="one for each core",
-        help="Processes side by side: seeds, and sessions that are prepared.",
+        help="Number of processes that work at the same time, one for each session or seed.",
+        show_default="one for each core, at most 8",
     ),
 ]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Threads per process.")]
-ClusterOption = Annotated[bool, typer.Option("--cluster", help="Prepare with Ray.")]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="One JSON object on stdout, for machines.")
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", metavar="N", min=1, help="Threads of each process.")
 ]
-ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a saved decoder.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the answer as one JSON object, for scripts.")
+]
+ModelOption = Annotated[
+    Path, typer.Option("--model", metavar="FOLDER", help="Folder of a saved decoder.")
+]
 
 
 def default_out(recipe: Recipe) -> Path:
@@ -47,7 +69,7 @@ def default_out(recipe: Recipe) -> Path:
 
 
 def side_by_side(jobs: int | None, threads: int) -> int:
-    """How many processes to use; by itself 1 where a GPU or torchrun shares out the work."""
+    """How many processes to use; 1 where a GPU or torchrun shares out the work already."""
     if jobs is not None:
         return jobs
     import torch

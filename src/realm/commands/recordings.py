@@ -1,4 +1,4 @@
-"""What is done with recordings before any training: look whether they are fit."""
+"""`realm inspect`: what is in a recording, and its faults."""
 
 from __future__ import annotations
 
@@ -18,21 +18,41 @@ FIT, FAULTS = 0, 1
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A recording of any supported format.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A recording, in any format that is supported.")
+    ],
     lfp: Annotated[
-        str | None, typer.Option("--lfp", help="Path of the neural series, where several.")
+        str | None,
+        typer.Option(
+            "--lfp",
+            metavar="PATH",
+            help="Path of the neural series inside the file.",
+            show_default="the only one",
+        ),
     ] = None,
     behavior: Annotated[
-        str | None, typer.Option("--behavior", help="Path of the behavior to decode.")
+        str | None,
+        typer.Option(
+            "--behavior",
+            metavar="PATH",
+            help="Path of the behavior to decode inside the file.",
+            show_default="the best one",
+        ),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", help="Write the suggested recipe to this file.")
+        Path | None,
+        typer.Option(
+            "--recipe",
+            metavar="FILE",
+            help="Write a recipe to begin with to this file.",
+            show_default="none",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what is in a recording, whether it is fit, and what to decode it with.
+    """Show what is in a recording, its faults, and how to decode it.
 
-    Exit codes: 0 fit, 1 faults were found, 2 it cannot be read.
+    Exit codes: 0 the recording can be used, 1 it has faults, 2 it cannot be read.
 
     Examples:
       realm inspect monkey1.nwb

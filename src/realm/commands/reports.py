@@ -1,4 +1,4 @@
-"""Commands that show results: the report of a run, and runs side by side."""
+"""`realm report` and `realm compare`: one page of a run, or of several."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from realm.commands.terminal import Bars, answer, answering, working
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or of a benchmark.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a finished run, or of a benchmark.")
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="HTML file to write.", show_default="RUN/report.html"),
+        typer.Option(
+            "--out", metavar="FILE", help="HTML file to write.", show_default="RUN/report.html"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the report of a run: one HTML file that opens anywhere, offline.
+    """Write the report of a run: one HTML file that needs no internet.
 
-    Also measures what the run did not: the delay of the decoding, which channels and bands
-    matter, what the teacher reconstructs, the health of the channels. A section without data says
-    how to get it.
+    It also measures what the run itself did not: the delay, which channels and bands matter, what
+    the teacher reconstructs, the health of the channels. A part without data says how to get it.
 
     Examples:
       realm report runs/my_task
@@ -40,16 +43,21 @@ def report(
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of two or more finished runs.")],
-    out: Annotated[Path, typer.Option("--out", help="HTML file to write.")] = Path(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Folders of two or more finished runs."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="HTML file to write.")] = Path(
         "comparison.html"
     ),
-    method: Annotated[str, typer.Option(help="Whose R² to compare.")] = "student",
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="The method whose R² is compared.")
+    ] = "student",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare runs: R² paired by session and seed, and the settings that differ.
+    """Compare runs: their R² and their settings.
 
-    The other runs are compared with the first.
+    Every run is compared with the first one; R² is paired by session and seed.
 
     Examples:
       realm compare runs/before runs/after

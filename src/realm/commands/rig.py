@@ -1,4 +1,4 @@
-"""Beside a subject: decode a live stream."""
+"""`realm live`: decode a live stream."""
 
 from __future__ import annotations
 
@@ -15,71 +15,110 @@ USUAL = LiveSettings()
 
 
 def live(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle; see `realm bundle`.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(metavar="BUNDLE", help="Folder of a bundle (`realm bundle` makes one)."),
+    ],
     source: Annotated[
-        str, typer.Option(help="Where samples come from: lsl:NAME, zmq:ADDRESS, replay:FILE.")
+        str,
+        typer.Option(
+            metavar="SOURCE",
+            help="Where the samples come from: lsl:NAME, zmq:ADDRESS or replay:FILE.",
+        ),
     ],
     sinks: Annotated[
         list[str] | None,
         typer.Option(
             "--sink",
+            metavar="SINK",
             show_default="none",
-            help="Where behavior goes: lsl[:NAME], zmq[:ADDRESS], csv:FILE, parquet:FILE, "
-            "dashboard[:PORT]. Repeatable.",
+            help="Where the decoded behavior goes: lsl:NAME, zmq:ADDRESS, csv:FILE, "
+            "parquet:FOLDER or dashboard:PORT. Can be repeated.",
         ),
     ] = None,
     unit: Annotated[
         str | None,
-        typer.Option(help="Of the samples: V, mV, uV, nV.", show_default="what the source says"),
+        typer.Option(
+            metavar="UNIT",
+            help="Unit of the samples: V, mV, uV or nV.",
+            show_default="what the source says",
+        ),
     ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
-            help="File of the decoder's state, saved every second; a restart goes on from it.",
+            metavar="FILE",
+            help="Save the state of the decoder to this file every second, and resume from it "
+            "after a restart.",
             show_default="none",
         ),
     ] = None,
     status: Annotated[
         Path | None,
-        typer.Option(help="File of all counters, JSON, written every second.", show_default="none"),
+        typer.Option(
+            metavar="FILE",
+            help="Write all counters to this JSON file every second.",
+            show_default="none",
+        ),
     ] = None,
     longest_fill_s: Annotated[
-        float, typer.Option(help="Longest gap that is filled; after it decoding begins anew.")
+        float,
+        typer.Option(
+            metavar="S",
+            help="Longest gap in seconds that is filled; after a longer gap the decoder restarts.",
+        ),
     ] = USUAL.longest_fill_s,
     jitter_ms: Annotated[
         float,
         typer.Option(
-            help="How far time stamps may lie off. Without a counter of samples, "
-            "shorter gaps are not seen."
+            metavar="MS",
+            help="Largest error of a time stamp in ms. In a stream that does not count its "
+            "samples, shorter gaps are not seen.",
         ),
     ] = USUAL.jitter_ms,
     late_ms: Annotated[
-        float, typer.Option(help="Without samples for so long, the last output is held.")
+        float,
+        typer.Option(
+            metavar="MS", help="After this long without samples, in ms, repeat the last output."
+        ),
     ] = USUAL.late_ms,
     hold_ms: Annotated[
-        float, typer.Option(help="So long after the last decoded bin, held becomes neutral.")
+        float,
+        typer.Option(
+            metavar="MS", help="Repeat the last output at most this long, in ms, then send neutral."
+        ),
     ] = USUAL.hold_ms,
     queue_s: Annotated[
-        float, typer.Option(help="How much signal may wait to be decoded; more is dropped.")
+        float,
+        typer.Option(
+            metavar="S",
+            help="Most signal, in seconds, that may wait for the decoder; the oldest is dropped.",
+        ),
     ] = USUAL.queue_s,
     check_s: Annotated[
-        float, typer.Option(help="Neutral until unit and rate are checked on so much signal.")
+        float,
+        typer.Option(
+            metavar="S",
+            help="Seconds of signal used to check unit and rate; the output is neutral until then. "
+            "0 for no check.",
+        ),
     ] = USUAL.check_s,
     retry_s: Annotated[
-        float, typer.Option(help="Pause before a lost source is opened again.")
+        float,
+        typer.Option(metavar="S", help="Seconds to wait before a lost source is opened again."),
     ] = USUAL.retry_s,
 ) -> None:
-    """Decode a live stream until it ends or is stopped (Ctrl-C, SIGTERM).
+    r"""Decode a live stream.
 
-    Stopped, it gives a last neutral row, finishes the logs, saves the state and ends with code 0.
+    Runs until the stream ends, or until Ctrl-C or SIGTERM. Then it sends one neutral row,
+    completes the logs, saves the state and exits with 0.
 
     Examples:
-
-    realm live bundles/day7 --source lsl:Amplifier --sink lsl:Decoded --sink dashboard
-
-    realm live bundles/day7 --source zmq:tcp://127.0.0.1:5555 --sink csv:day7.csv --state day7.state
-
-    realm live bundles/day7 --source "replay:day7.safetensors?speed=max" --sink csv:day7.csv
+      realm live bundles/day7 --source lsl:Amplifier --sink lsl:Decoded
+      realm live bundles/day7 --source zmq:tcp://127.0.0.1:5555 \
+        --sink csv:day7.csv --sink dashboard --state day7.state
+      realm live bundles/day7 --source "replay:day7.safetensors?speed=max" \
+        --sink csv:day7.csv
     """
     from realm.live.loop import LiveLoop
     from realm.live.specs import make_sink, make_source

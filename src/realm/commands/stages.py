@@ -1,128 +1,126 @@
-"""The main job: recordings to a run folder, as a whole or up to a stage."""
+"""`realm run`, `realm simulate` and `realm demo`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from realm.commands.options import (
-    ClusterOption,
     DataOption,
+    JobsOption,
     JsonOption,
     OutOption,
     RecipeArgument,
     SetOption,
-    SideBySideOption,
     ThreadsOption,
     default_out,
     side_by_side,
     use_threads,
 )
-from realm.commands.terminal import Bars, answer, answering, working
+from realm.commands.terminal import Bars, answer, answering, console, working
 
 if TYPE_CHECKING:
     from realm.evaluation.results import ResultRow
-    from realm.runs.run import Stage
+
+
+class Until(StrEnum):
+    """The stages of a run, in their order."""
+
+    prepare = "prepare"
+    pretrain = "pretrain"
+    distill = "distill"
+    evaluate = "evaluate"
 
 
 def run(
     recipe: RecipeArgument,
     data: DataOption,
     out: OutOption = None,
+    until: Annotated[
+        Until,
+        typer.Option(
+            "--until",
+            metavar="STAGE",
+            help="Last stage to do: prepare (recordings to features), pretrain (the teacher), "
+            "distill (the student) or evaluate (scores and report).",
+        ),
+    ] = Until.evaluate,
     overrides: SetOption = None,
-    jobs: SideBySideOption = None,
+    jobs: JobsOption = None,
     threads: ThreadsOption = 1,
-    cluster: ClusterOption = False,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Prepare the recordings on a Ray cluster.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Recordings in; a distilled causal decoder, baselines, results and figures out.
+    """Train a causal decoder, compare it with baselines, write a report.
 
-    Stopped, it goes on where it was when the same command is given again.
+    A run can be stopped with Ctrl-C. Run the same command again to resume.
 
     Examples:
       realm run my_task.toml --data recordings --out runs/my_task
+      realm run my_task.toml --data recordings --until prepare --jobs 2
       realm run reach_sim --data recordings --set "seeds=[0]" --json
     """
-    _stage("evaluate", recipe, data, out, overrides, jobs, threads, cluster, as_json)
+    with answering(as_json):
+        use_threads(threads)
+        from realm.recipe import load_recipe
+        from realm.runs.run import run
+
+        resolved = load_recipe(recipe, overrides or [])
+        folder = out or default_out(resolved)
+        with Bars() as bars:
+            rows = run(
+                resolved,
+                data,
+                folder,
+                until=until.value,
+                jobs=side_by_side(jobs, threads),
+                cluster=cluster,
+                progress=bars.progress,
+            )
+    _results(as_json, rows, folder)
 
 
-def prepare(
-    recipe: RecipeArgument,
-    data: DataOption,
-    out: OutOption = None,
-    overrides: SetOption = None,
-    jobs: SideBySideOption = None,
-    cluster: ClusterOption = False,
-) -> None:
-    """Turn recordings into prepared session files (features, behavior, splits).
+def _former(stage: Until) -> Callable[..., None]:
+    """The command that was `realm <stage>`, as `realm run --until <stage>`."""
 
-    Examples:
-      realm prepare my_task.toml --data recordings --out runs/my_task --jobs 2
-    """
-    _stage("prepare", recipe, data, out, overrides, jobs, 1, cluster)
+    @wraps(run)
+    def command(**given: Any) -> None:
+        console.print(
+            f"realm {stage} is now `realm run --until {stage}`; the old name goes after release "
+            "0.2",
+            highlight=False,
+            soft_wrap=True,
+        )
+        run(**given | {"until": stage})
 
-
-def pretrain(
-    recipe: RecipeArgument,
-    data: DataOption,
-    out: OutOption = None,
-    overrides: SetOption = None,
-    jobs: SideBySideOption = None,
-    threads: ThreadsOption = 1,
-) -> None:
-    """Prepare, then pretrain the bidirectional teacher.
-
-    Examples:
-      realm pretrain my_task.toml --data recordings --out runs/my_task
-    """
-    _stage("pretrain", recipe, data, out, overrides, jobs, threads)
+    command.__name__ = stage.value
+    command.__doc__ = f"The old name of `realm run --until {stage}`; it goes after release 0.2."
+    return command
 
 
-def distill(
-    recipe: RecipeArgument,
-    data: DataOption,
-    out: OutOption = None,
-    overrides: SetOption = None,
-    jobs: SideBySideOption = None,
-    threads: ThreadsOption = 1,
-) -> None:
-    """Prepare and pretrain if need be, then distill the causal student.
-
-    Examples:
-      realm distill my_task.toml --data recordings --out runs/my_task
-    """
-    _stage("distill", recipe, data, out, overrides, jobs, threads)
-
-
-def evaluate(
-    recipe: RecipeArgument,
-    data: DataOption,
-    out: OutOption = None,
-    overrides: SetOption = None,
-    jobs: SideBySideOption = None,
-    threads: ThreadsOption = 1,
-    as_json: JsonOption = False,
-) -> None:
-    """Score the student and the baselines of a run; earlier stages are done if need be.
-
-    Examples:
-      realm evaluate my_task.toml --data recordings --out runs/my_task
-      realm evaluate my_task.toml --data recordings --out runs/my_task --json
-    """
-    _stage("evaluate", recipe, data, out, overrides, jobs, threads, as_json=as_json)
+FORMER = tuple(_former(stage) for stage in Until)
 
 
 def simulate(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the NWB files.")],
-    subjects: Annotated[int, typer.Option(min=1)] = 2,
-    days: Annotated[int, typer.Option(min=1)] = 2,
-    duration_s: Annotated[float, typer.Option(min=10)] = 120.0,
-    channels: Annotated[int, typer.Option(min=1)] = 16,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for the NWB files.")],
+    subjects: Annotated[int, typer.Option(metavar="N", min=1, help="Number of subjects.")] = 2,
+    days: Annotated[int, typer.Option(metavar="N", min=1, help="Recordings of each subject.")] = 2,
+    duration_s: Annotated[
+        float, typer.Option(metavar="S", min=10, help="Length of a recording in seconds.")
+    ] = 120.0,
+    channels: Annotated[
+        int, typer.Option(metavar="N", min=1, help="LFP channels of a recording.")
+    ] = 16,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of all random numbers.")] = 0,
 ) -> None:
-    """Write simulated reaching sessions as NWB files.
+    """Simulate recordings of a reaching hand, as NWB files.
 
     Examples:
       realm simulate --out recordings --subjects 1 --days 2 --duration-s 60
@@ -136,10 +134,12 @@ def simulate(
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/demo"),
-    jobs: SideBySideOption = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="Folder for all results.")
+    ] = Path("runs/demo"),
+    jobs: JobsOption = None,
 ) -> None:
-    """Simulate sessions and do the whole main job on them, in a few minutes.
+    """Simulate recordings and do a whole run on them, in a few minutes.
 
     Examples:
       realm demo --out runs/demo
@@ -149,38 +149,7 @@ def demo(
         from realm.simulation.demo import write_simulated
 
         write_simulated(recordings, subjects=2, days=2, duration_s=120.0, channels=16, seed=0)
-    _stage("evaluate", "demo", recordings, out, None, jobs, 1)
-
-
-def _stage(
-    until: Stage,
-    recipe: str,
-    data: Path,
-    out: Path | None,
-    overrides: list[str] | None,
-    jobs: int | None,
-    threads: int,
-    cluster: bool = False,
-    as_json: bool = False,
-) -> None:
-    with answering(as_json):
-        use_threads(threads)
-        from realm.recipe import load_recipe
-        from realm.runs.run import run
-
-        resolved = load_recipe(recipe, overrides or [])
-        folder = out or default_out(resolved)
-        with Bars() as bars:
-            rows = run(
-                resolved,
-                data,
-                folder,
-                until=until,
-                jobs=side_by_side(jobs, threads),
-                cluster=cluster,
-                progress=bars.progress,
-            )
-    _results(as_json, rows, folder)
+    run("demo", recordings, out, jobs=jobs)
 
 
 def _results(as_json: bool, rows: list[ResultRow], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the user sees: messages and progress while a command works, its answer, or one error line.
+"""What the user sees: messages and progress, then the answer of a command, or one error line.
 
 Progress and errors go to stderr. The answer goes to stdout: text for people, or with `--json` one
 JSON object and nothing else.

@@ -140,7 +140,7 @@ class PreparedSet:
         if not paths:
             raise ValueError(
                 f"{folder}: expected prepared sessions (*.h5) in this folder, found none; "
-                "run `realm prepare` first or name another folder"
+                "run `realm run` first or name another folder"
             )
         return cls([PreparedSession.load(path) for path in paths])
 
@@ -164,14 +164,14 @@ def open_prepared(path: Path) -> h5py.File:
     """Open a prepared file lazily, or raise a ValueError that names it."""
     if not path.is_file():
         raise ValueError(
-            f"{path}: expected a prepared session here, found no file; run `realm prepare`"
+            f"{path}: expected a prepared session here, found no file; run `realm run`"
         )
     try:
         file = h5py.File(path, "r")
     except OSError as error:
         raise ValueError(
             f"{path}: expected a prepared session, but it cannot be read ({error}); it is "
-            "truncated or foreign, delete it and run `realm prepare` again"
+            "truncated or foreign, delete it and run `realm run` again"
         ) from error
     try:
         version = description(file)["format"]
@@ -184,7 +184,7 @@ def open_prepared(path: Path) -> h5py.File:
         file.close()
         raise ValueError(
             f"{path}: expected a session prepared by this version, but it is not one ({error}); "
-            "delete it and run `realm prepare` again"
+            "delete it and run `realm run` again"
         ) from error
     return file
 

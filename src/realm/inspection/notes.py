@@ -7,7 +7,7 @@ import numpy as np
 from realm.inspection.faults import FLAT, LARGEST_V, Evidence, span_ratio
 from realm.inspection.lines import find_lines, is_harmonic, mains_of
 
-QUIET = 0.05  # of the typical scale: next to nothing beside the other channels
+QUIET = 0.05  # of the typical scale: almost no signal
 STUCK_S = 1.0
 LARGE_V = 2e-3
 SPAN_TOLERANCE = 0.1
@@ -39,8 +39,8 @@ def _quiet(evidence: Evidence) -> list[str]:
     if not quiet:
         return []
     names = ", ".join(evidence.recording.channel_names[i] for i in quiet[:6])
-    verb = "channel holds" if len(quiet) == 1 else "channels hold"
-    return [f"{len(quiet)} {verb} next to nothing and will be masked: {names}"]
+    verb = "channel has" if len(quiet) == 1 else "channels have"
+    return [f"{len(quiet)} {verb} almost no signal and will be masked: {names}"]
 
 
 def _stuck(evidence: Evidence) -> list[str]:
@@ -51,11 +51,11 @@ def _stuck(evidence: Evidence) -> list[str]:
         return []
     n = int((stuck >= STUCK_S).sum())
     begin = statistics.stuck_at_s[worst]
-    verb = "stands" if n == 1 else "stand"
+    verb = "does" if n == 1 else "do"
     return [
-        f"{n} of {len(stuck)} channels {verb} still for up to {stuck[worst]:.1f} s, the "
-        f"longest from {begin:.1f} to {begin + stuck[worst]:.1f} s; a blocked amplifier or "
-        "padding, it is masked"
+        f"{n} of {len(stuck)} channels {verb} not change for up to {stuck[worst]:.1f} s, the "
+        f"longest time from {begin:.1f} to {begin + stuck[worst]:.1f} s (a blocked amplifier, or "
+        "padding); this time is masked"
     ]
 
 
@@ -73,12 +73,12 @@ def _line(evidence: Evidence) -> list[str]:
         return []
     if odd:
         return [
-            f"a sharp line at {odd[0].hz:.1f} Hz ({odd[0].db:.0f} dB) is no mains; if it should "
-            "be, the sampling rate is wrong"
+            f"the sharp line at {odd[0].hz:.1f} Hz ({odd[0].db:.0f} dB) is not mains; if it should "
+            "be mains, the sampling rate is wrong"
         ]
     return [
-        f"the mains show at {lines[0].hz:.1f} Hz and not at 50 or 60 Hz: they were notched, or "
-        "the sampling rate is wrong"
+        f"the mains are seen at {lines[0].hz:.1f} Hz and not at 50 or 60 Hz: these were filtered "
+        "out, or the sampling rate is wrong"
     ]
 
 

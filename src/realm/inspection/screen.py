@@ -72,7 +72,7 @@ def _suggested(found: Inspection) -> list[str]:
         f"{name} {low:g}-{high:g}"
         for name, (low, high) in {"slow": suggestion.slow_hz, **suggestion.bands_hz}.items()
     )
-    lag = "too little behavior to tell the lag"
+    lag = "too little behavior to find the lag"
     if suggestion.lag is not None:
         lag = "no clear lag"
         if suggestion.lag.lag_ms is not None:
