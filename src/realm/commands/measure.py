@@ -107,8 +107,8 @@ def tune(
       realm tune my_task.toml --data recordings --out runs/tuning --method gru
     """
     use_threads(threads)
-    from realm.benchmark.tuning import tune
     from realm.benchmark.trials import best_settings, summary_table
+    from realm.benchmark.tuning import tune
     from realm.recipe import load_recipe
 
     with Bars() as bars:
