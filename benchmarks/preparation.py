@@ -150,7 +150,7 @@ def _bytes(name: str, value: float, reference: str, allowed: float, target: floa
 
 def _prepare(source: Path, folder: Path) -> Cost:
     names = ["a", "b"]
-    SignalChain(SignalConfig(), 3e4, names).with_engine("numba")  # reads the compiled code
+    assert SignalChain(SignalConfig(), 3e4, names).engine == "numba"  # reads the compiled code
     data = DataConfig(behavior=BEHAVIOR_PATH, target="velocity", window_s=1.0)
     start = time.process_time()
     prepare_session(source, folder, SignalConfig(), data)

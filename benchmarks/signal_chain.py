@@ -61,7 +61,7 @@ def _fitted(config: SignalConfig, channels: int) -> tuple[SignalChain, Floats]:
     samples = VOLTS * np.random.default_rng(0).normal(size=(2000, channels))
     names = [f"ch{i:02d}" for i in range(channels)]
     chain = SignalChain(config, RATE_HZ, names).fit_guard(samples)
-    return chain.fit_normalization(chain.forward(samples)).with_engine("numba"), samples
+    return chain.fit_normalization(chain.forward(samples)), samples
 
 
 def _stream(

@@ -129,7 +129,7 @@ def _plainly(training: Pass) -> list[Tensor | None]:
 def plain_autograd() -> Iterator[None]:
     """Let every layer use torch's own gradients meanwhile."""
     with (
-        patch.object(mamba2, "compiled_part", lambda *_: None),
+        patch.object(mamba2, "fused", lambda *_: None),
         patch.object(mamba2, "causal_conv_silu", causal_conv_silu_autograd),
         patch.object(mamba2, "gated_norm", gated_norm_autograd),
         patch.object(ssd, "blocked_ssd", ssd.ssd_autograd),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,31 @@ from tiny_recipe import SMALL_RECIPE
 # A busy machine makes examples slow, not wrong.
 settings.register_profile("realm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("realm")
+
+COMPILED = (
+    "realm.signal.compiled",
+    "realm.streaming.fused",
+    "realm.streaming.tally",
+    "realm.nn.compiled",
+)
+
+
+@pytest.fixture
+def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a new process: no compiled code is loaded, and nothing was said about it."""
+    from realm import compiling
+
+    caches = [compiling.load_compiled]
+    if "realm.nn.fusing" in sys.modules:
+        caches.append(sys.modules["realm.nn.fusing"].tried)
+    for name in [name for name in sys.modules if name.startswith(COMPILED)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(compiling, "_said", set())
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    for cached in caches:
+        cached.cache_clear()
 
 
 @pytest.fixture(scope="session")

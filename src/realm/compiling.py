@@ -1,134 +1,154 @@
-"""How functions are compiled by numba and kept on disk, safe where several processes do it at once.
+"""The one door to compiled code: how loops are compiled by numba, and what happens where it cannot.
 
-numba numbers the files of a function in the order of compilation. Two processes that compile it for
-different types at the same moment can take the same number; whoever reads that file later runs
-machine code made for other types, which is wrong numbers or a crash. And numba compiles anew when
-the file of a function changes, not when a function or constant that it uses does.
+    @compiled("void(float64[::1], float64)")     # in a module of loops
+    def scale(x, factor): ...
 
-Here a file is named after what it holds and says so inside: the types, the processor, numba's
-version and the content of every source that compiled code of this package depends on. A file that
-is damaged or says anything else counts as absent and is made anew.
+    fast = load_compiled("realm.signal.compiled", "compiled_step")   # None: use the plain code
 
-Importing this module needs numba. Compiled code is kept beside the sources, or in the user's cache
-folder where that cannot be written, or in NUMBA_CACHE_DIR.
+Every loop is compiled the same way: without the interpreter's lock, dividing by zero as IEEE 754
+says, and kept on disk for the next process (`compiled_cache.py`). A loop with a signature is
+compiled, or read from disk, when its module is imported, never while a stream runs.
+
+Compiled code is optional. Whatever goes wrong with it (numba is absent or cannot be imported,
+NUMBA_DISABLE_JIT is set, a loop does not compile, there is no folder to keep it in) costs time and
+gives one warning. It never stops a program and never changes a result beyond rounding.
 """
 
 from __future__ import annotations
 
-import hashlib
+import warnings
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
+from importlib import import_module
 from typing import Any, TypeVar
 
-import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
-from numba.core.serialize import dumps, loads
+from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PACKAGE = Path(__file__).parent
-# Where compiled functions lie, and the constants that they use.
-SOURCES = (
-    "compiling.py",
-    "signal",
-    "streaming",
-    "nn/compiled",
-    "nn/ssd_blocked.py",
-    "live/placing.py",
-)
-DIGEST_BYTES = 32
+# Sums may be taken in any order, but NaN and infinity keep their meaning: they are looked for.
+ANY_ORDER = {"reassoc", "contract", "nsz", "arcp"}
 
 
-def compiled(*signatures: str, **options: Any) -> Callable[[F], F]:
-    """Compile a function without the interpreter's lock, dividing by zero as IEEE 754 says.
+def compiled(
+    *signatures: str, any_order: bool = False, inline: bool = False, or_plain: bool = False
+) -> Callable[[F], F]:
+    """Compile a function with numba.
 
     Args:
         signatures: types to compile for at once; without any, at the first call with each.
-        **options: further options of `numba.njit`, for example `fastmath`.
+        any_order: whether sums may be taken in any order, which is faster and rounds differently.
+        inline: put the function into each of its callers, where it costs no call.
+        or_plain: where numba cannot be used, give the function as it is and warn. Without it the
+            error is raised and `load_compiled` deals with it.
 
     Returns:
         A decorator.
-
-    Raises:
-        RuntimeError: there is no folder to keep compiled code in.
     """
 
     def decorate(function: F) -> F:
-        dispatcher: Any = numba.njit(error_model="numpy", nogil=True, **options)(function)
-        dispatcher._cache = _Cache(function)
-        for signature in signatures:
-            dispatcher.compile(signature)
-        if signatures:
-            dispatcher.disable_compile()
-        result: F = dispatcher
-        return result
+        try:
+            return _dispatcher(function, signatures, any_order, inline)
+        except Exception as error:
+            if not or_plain:
+                raise
+            runs_plain(error)
+            return function
 
     return decorate
 
 
-@cache
-def sources_sha256(package: Path = PACKAGE) -> str:
-    """Digest of every source that compiled code depends on."""
-    digest = hashlib.sha256()
-    for part in SOURCES:
-        path = package / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            content = file.read_bytes()
-            digest.update(f"{file.relative_to(package)} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
+def jitable(function: F) -> F:
+    """Let compiled code call a function, which stays plain Python for everybody else.
 
-
-class _Cache(FunctionCache):
-    """numba's, with other files."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)  # type: ignore[no-untyped-call]
-        self._cache_file = KeptCode(self._cache_path, self._impl.filename_base, sources_sha256())
-
-
-class KeptCode(IndexDataCacheFile):
-    """The compiled code of one function, a file for each combination of types.
-
-    A file is the SHA-256 of all that follows, a line that says what it holds, and what numba
-    itself writes into its own files.
-
-    Args:
-        folder: where the files lie.
-        base: what their names begin with.
-        stamp: of the sources; code with another one is not taken.
+    It is compiled with the options of its caller.
     """
+    try:
+        from numba.extending import register_jitable
 
-    def __init__(self, folder: str, base: str, stamp: str) -> None:
-        super().__init__(folder, base, stamp)  # type: ignore[no-untyped-call]
-        self._folder, self._base = Path(folder), base
+        register_jitable(function)
+    except Exception:
+        return function  # `compiled` meets the same failure in the caller, and says so
+    return function
 
-    def save(self, key: Any, data: Any) -> None:
-        """Keep compiled code; in place of what was kept for this key before."""
-        content = self._says(key) + dumps(data)  # type: ignore[no-untyped-call]
-        with self._open_for_write(self._path(key)) as file:
-            file.write(hashlib.sha256(content).digest() + content)
 
-    def load(self, key: Any) -> Any:
-        """The compiled code for this key, None if there is none that is whole and current."""
-        try:
-            kept = self._path(key).read_bytes()
-        except FileNotFoundError:
-            return None
-        says = self._says(key)
-        digest, content = kept[:DIGEST_BYTES], kept[DIGEST_BYTES:]
-        if hashlib.sha256(content).digest() != digest or not content.startswith(says):
-            return None
-        return loads(content[len(says) :])
+@cache
+def load_compiled(module: str, name: str) -> Any:
+    """An attribute of a module of compiled loops, None where it cannot be had.
 
-    def flush(self) -> None:
-        """Forget all that is kept for this function."""
-        for path in self._folder.glob(f"{self._base}.*.nbc"):
-            path.unlink(missing_ok=True)
+    A module of this package is compiled while it is imported. Whatever fails then is told in one
+    warning, and the caller runs its plain code.
+    """
+    try:
+        return getattr(import_module(module), name)
+    except Exception as error:
+        runs_plain(error)
+        return None
 
-    def _says(self, key: Any) -> bytes:
-        return f"{self._version} {self._source_stamp} {key!r}\n".encode()
 
-    def _path(self, key: Any) -> Path:
-        name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
-        return self._folder / f"{self._base}.{name}.nbc"
+def behaved(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself if it is C-contiguous, aligned and writable, else a copy that is.
+
+    Loops with a signature take no other arrays.
+    """
+    return array if array.flags.carray else array.copy()
+
+
+def runs_plain(error: Exception) -> None:
+    """Warn, once in a process, that plain code runs in place of compiled code, and why."""
+    _warn_once(
+        "plain",
+        f"realm: numba cannot be used ({_told(error)}). Plain numpy and torch run instead: the "
+        "same results, several times slower. Install numba, unset NUMBA_DISABLE_JIT, or set "
+        "NUMBA_CACHE_DIR to a folder that can be written",
+    )
+
+
+def _compiles_each_time(error: Exception) -> None:
+    """Warn, once in a process, that compiled code is not kept, and why."""
+    _warn_once(
+        "unkept",
+        f"realm: compiled code cannot be kept on disk ({_told(error)}). Each program compiles it "
+        "again, which takes up to a minute. Set NUMBA_CACHE_DIR to a folder that can be written, "
+        "or install another version of numba",
+    )
+
+
+_said: set[str] = set()
+
+
+def _warn_once(kind: str, text: str) -> None:
+    if kind not in _said:
+        _said.add(kind)
+        warnings.warn(text, stacklevel=4)
+
+
+def _told(error: Exception) -> str:
+    """The first line of an error: those of numba are long."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _dispatcher(function: F, signatures: tuple[str, ...], any_order: bool, inline: bool) -> F:
+    import numba
+
+    if numba.config.DISABLE_JIT:
+        raise RuntimeError("NUMBA_DISABLE_JIT is set")
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+    if any_order:
+        options["fastmath"] = ANY_ORDER
+    if inline:
+        options["inline"] = "always"
+    dispatcher: Any = numba.njit(**options)(function)
+    try:
+        from realm.compiled_cache import keep
+
+        keep(dispatcher, function, _compiles_each_time)
+    except Exception as error:
+        _compiles_each_time(error)
+    for signature in signatures:
+        dispatcher.compile(signature)
+    if signatures:
+        dispatcher.disable_compile()
+    result: F = dispatcher
+    return result

@@ -65,7 +65,7 @@ def trial_of(folder: Path, kind: Callable[..., StreamingDecoder] = StreamingDeco
     """A trial of the bundle in this folder, decoded by a decoder of this kind."""
     bundle = Bundle.load(folder)
     samples = drawn(bundle)
-    return Trial(folder, lambda precision, engine: kind(bundle, precision, engine), samples, TINY)
+    return Trial(folder, lambda precision, plain: kind(bundle, precision, plain), samples, TINY)
 
 
 _SIGNALS: dict[str, Signal] = {}

@@ -121,7 +121,7 @@ def test_a_loader_that_does_not_verify_fails(plain: Path) -> None:
 def test_another_bundle_in_the_folder_is_seen(plain: Path) -> None:
     other = dataclasses.replace(Bundle.load(plain), quorum=0.25)
     trial = dataclasses.replace(
-        trial_of(plain), make=lambda precision, engine: StreamingDecoder(other, precision, engine)
+        trial_of(plain), make=lambda precision, plain: StreamingDecoder(other, precision, plain)
     )
     assert failed(integrity.check_integrity(trial)) == {
         "files that differ from the examined decoder"

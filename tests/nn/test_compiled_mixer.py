@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from realm.nn import blocks, mamba2
+from realm.nn import blocks, fusing, mamba2
 from realm.nn.compiled.block import Parameters
 from realm.nn.compiled.mixer import fused_mixer
-from realm.nn.fusing import FUSED_LENGTH, compiled_part
+from realm.nn.fusing import FUSED_LENGTH
 from realm.nn.mamba2 import Mamba2, Mamba2State
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -102,9 +102,7 @@ def test_nan_is_not_hidden():
 @pytest.mark.parametrize("time", [FUSED_LENGTH - 1, FUSED_LENGTH])
 def test_long_chunks_on_one_thread_are_fused(time, monkeypatch):
     used = []
-    monkeypatch.setattr(
-        mamba2, "compiled_part", lambda *_: lambda *a: (used.append(1), fused_mixer(*a))[1]
-    )
+    monkeypatch.setattr(fusing, "tried", lambda *_: lambda *a: (used.append(1), fused_mixer(*a))[1])
     mixer, inputs = case(time, torch.float32)
     mixer(inputs[0])
     assert len(used) == (time >= FUSED_LENGTH)
@@ -113,18 +111,16 @@ def test_long_chunks_on_one_thread_are_fused(time, monkeypatch):
     assert len(used) == (time >= FUSED_LENGTH)
 
 
+@pytest.mark.usefixtures("nothing_compiled")
 def test_without_numba_the_plain_mixer_is_used_and_it_is_said(monkeypatch):
-    monkeypatch.setitem(sys.modules, "realm.nn.compiled.mixer", None)
-    compiled_part.cache_clear()
-    try:
-        mixer, inputs = case(60, torch.float32)
-        with pytest.warns(UserWarning, match="trained with torch alone"):
-            y = mixer(inputs[0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # said once
-            assert torch.equal(mixer(inputs[0]), y)
-    finally:
-        compiled_part.cache_clear()
+    monkeypatch.setitem(sys.modules, "numba", None)
+    mixer, inputs = case(60, torch.float32)
+    with pytest.warns(UserWarning, match="numba cannot be used"):
+        y = mixer(inputs[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # said once
+        assert torch.equal(mixer(inputs[0]), y)
+    assert torch.equal(mixer._plain_step(inputs[0], mixer.initial_state(3))[0], y)
 
 
 @pytest.mark.parametrize("time", [40, 79, 80, 100])
@@ -139,7 +135,7 @@ def test_long_streams_without_gradients_are_read_in_pieces(time, monkeypatch):
         lengths.append(x.shape[1])
         return fused_mixer(x, *rest)
 
-    monkeypatch.setattr(mamba2, "compiled_part", lambda *_: fused)
+    monkeypatch.setattr(fusing, "tried", lambda *_: fused)
     with torch.no_grad():
         found, end = mixer.step(inputs[0], state)
     assert lengths == {40: [40], 79: [79], 80: [40, 40], 100: [40, 60]}[time]

@@ -7,6 +7,13 @@ import numpy as np
 from realm.signal import SignalChain, SignalConfig
 
 
+def computed_by(engine: str, chain: SignalChain) -> SignalChain:
+    """The chain as numpy or as numba computes it."""
+    chosen = chain.plain() if engine == "numpy" else chain
+    assert chosen.engine == engine
+    return chosen
+
+
 def lfp(n_samples: int, n_channels: int, rate: float, seed: int = 0) -> np.ndarray:
     """Brown noise that returns to zero, partly shared, 100 microvolts or so, with a DC offset."""
     rng = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ import contract
 import numpy as np
 import pytest
 from scipy import signal
-from signal_examples import faulty, fitted, lfp
+from signal_examples import computed_by, faulty, fitted, lfp
 
 from realm.signal import (
     Binning,
@@ -143,7 +143,7 @@ def test_the_delay_is_the_one_that_is_stated() -> None:
 def test_the_chain_keeps_the_contract(engine: Any, rate: float, bin_ms: float) -> None:
     x = broadband(0.3, 4, rate)
     config = SignalConfig(line_hz=50.0, bin_ms=bin_ms, dead_ms=40.0, recovery_ms=10.0)
-    chain = fitted(x, rate, config).with_engine(engine)
+    chain = computed_by(engine, fitted(x, rate, config))
     assert [type(part).__name__ for part in chain.stages][:2] == ["Guard", "Decimation"]
     contract.check_causal_part(
         chain.step,
@@ -158,7 +158,7 @@ def test_the_chain_keeps_the_contract(engine: Any, rate: float, bin_ms: float) -
 def test_the_compiled_chain_equals_the_plain_one() -> None:
     x = broadband(0.5)
     chain = fitted(x, RATE, SignalConfig(line_hz=50.0))
-    left, right = (chain.with_engine(e).forward(faulty(x, RATE)) for e in ("numba", "numpy"))
+    left, right = (each.forward(faulty(x, RATE)) for each in (chain, chain.plain()))
     assert 0 < right.filled.mean() < 1
     contract.assert_close(left, right, 1e-10, 1e-10, "compiled against plain")
 

@@ -111,7 +111,7 @@ def test_the_quorum_counts_usable_channels(bad: int, quorum: float, neutral: boo
     """Five channels are usable; the dead one counts neither way."""
     x = ordinary(1500, 5)
     x[500:1000, :bad] = np.nan
-    quality = StreamingDecoder(bundle(quorum=quorum), engine="numpy").forward(x).quality
+    quality = StreamingDecoder(bundle(quorum=quorum), plain=True).forward(x).quality
     assert (quality.neutral[bins_of(500, 1000)] == neutral).all()
     assert not quality.neutral[:80].any()
 
@@ -132,8 +132,8 @@ def test_weights_that_overflow_give_the_neutral_value_not_nan() -> None:
     huge["adapter.weight"] *= 1e30
     huge["head.weight"] *= 1e30
     spoiled = dataclasses.replace(made, weights=huge)
-    for engine in ("numpy", "numba"):
-        decoded = StreamingDecoder(spoiled, "float32", engine).forward(ordinary(500))  # type: ignore[arg-type]
+    for plain in (True, False):
+        decoded = StreamingDecoder(spoiled, "float32", plain).forward(ordinary(500))
         assert np.isfinite(decoded.behavior).all()
         assert decoded.quality.restarted.any()
         assert decoded.quality.neutral[decoded.quality.restarted].all()

@@ -93,7 +93,7 @@ def subject(
         signal = read_signal(recording, bundle.chain, effort.signal_s)
     return Trial(
         folder,
-        lambda precision, engine: StreamingDecoder.load(folder, precision, engine),
+        lambda precision, plain: StreamingDecoder.load(folder, precision, plain),
         signal,
         effort,
         seed,

@@ -15,7 +15,7 @@ def check_precision(trial: Trial) -> list[Finding]:
     x = trial.piece(trial.rng("precision"), STRETCH_S)
     live = trial.decoder
     found = live.forward(x).behavior
-    exact = trial.make("float64", "numpy").forward(x).behavior
+    exact = trial.make("float64", True).forward(x).behavior
     stated = f"{len(x) / trial.rate_hz:.0f} s of signal; the largest difference over all outputs"
     single = at_most(
         "float32 against float64",
@@ -27,7 +27,7 @@ def check_precision(trial: Trial) -> list[Finding]:
     if (live.engine, live.signal_engine) != ("numba", "numba"):
         why = f"the student runs with {live.engine}, the signal chain with {live.signal_engine}"
         return [single, not_measured("numba against numpy", "of the spread", SINGLE, why)]
-    plain = trial.make("float32", "numpy").forward(x).behavior
+    plain = trial.make("float32", True).forward(x).behavior
     difference = deviation(plain, found)
     return [
         single,

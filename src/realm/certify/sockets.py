@@ -67,7 +67,7 @@ def check_sockets(trial: Trial) -> list[Finding]:
     """Load, decode bin by bin, save and restore the state, under both witnesses."""
     x = trial.piece(trial.rng("sockets"), STRETCH_S)
     with SocketWatch() as watch:
-        decoder = trial.make("float32", "auto")
+        decoder = trial.make("float32", False)
         state = decoder.initial_state()
         per_bin = max(1, round(trial.rate_hz * decoder.bin_ms / 1000))
         for number, start in enumerate(range(0, len(x), per_bin)):

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.signal.engine import Engine
 from realm.streaming import StreamingDecoder
 from realm.streaming.runtime import Precision
 
@@ -53,14 +52,14 @@ class Trial:
 
     Attributes:
         folder: of the bundle, as it lies on disk.
-        make: the decoder in a precision and with an engine; ("float32", "auto") is what runs live.
+        make: the decoder in a precision, and plain or not; ("float32", False) is what runs live.
         signal: at least `SHORTEST_S` of it.
         recording: a recording file, if there is one; the signal is from it.
         report: is told (done, of) within a part; what it does is outside of all that is timed.
     """
 
     folder: Path
-    make: Callable[[Precision, Engine], StreamingDecoder]
+    make: Callable[[Precision, bool], StreamingDecoder]
     signal: Signal
     effort: Effort
     seed: int = 0
@@ -70,7 +69,7 @@ class Trial:
     @cached_property
     def decoder(self) -> StreamingDecoder:
         """The decoder as it runs live."""
-        return self.make("float32", "auto")
+        return self.make("float32", False)
 
     @property
     def rate_hz(self) -> float:

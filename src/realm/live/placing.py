@@ -7,27 +7,11 @@ code runs as Python and gives the same result. What it remembers lies in two sma
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _compiled(*signatures: str) -> Callable[[F], F]:
-    """A function compiled by numba, or as it is where numba cannot be used."""
-
-    def decorate(function: F) -> F:
-        try:
-            from realm.compiling import compiled
-
-            return compiled(*signatures)(function)
-        except (ImportError, RuntimeError):
-            return function
-
-    return decorate
-
+from realm.compiling import compiled, jitable
 
 # What is remembered: f
 EXPECTED = 0  # when the next sample is due; NaN before the first
@@ -65,7 +49,7 @@ def new_state(seen: int) -> tuple[Any, Any, Any, Any]:
     return f, i, np.full(seen, np.nan), np.zeros(seen, dtype=np.int64)
 
 
-@_compiled()
+@jitable
 def seen_before(time: float, mark: int, seen_s: Any, seen_marks: Any) -> bool:
     """Whether this very sample, time stamp and values, came a short while ago."""
     for k in range(seen_s.size):  # noqa: SIM110
@@ -74,7 +58,7 @@ def seen_before(time: float, mark: int, seen_s: Any, seen_marks: Any) -> bool:
     return False
 
 
-@_compiled()
+@jitable
 def accept(
     row: int,
     source: int,
@@ -115,7 +99,7 @@ def accept(
     return row + 1
 
 
-@_compiled()
+@jitable
 def start(
     row: int,
     source: int,
@@ -141,7 +125,7 @@ def start(
     return row + 1
 
 
-@_compiled()
+@jitable
 def by_number(
     row: int,
     source: int,
@@ -170,14 +154,14 @@ def by_number(
     return accept(row, source, time, mark, steps, trusted, p, f, i, seen_s, seen_marks, out)
 
 
-@_compiled()
+@jitable
 def joins_by_number(time: float, steps: int, p: Any, f: Any) -> bool:
     """Whether a new connection goes on counting where the one before stopped."""
     due = f[EXPECTED] + steps * p[PERIOD]
     return steps >= 0 and abs(time - due) <= p[TOLERANCE] + 1e-3 * steps * p[PERIOD]
 
 
-@_compiled()
+@jitable
 def by_time(
     row: int,
     source: int,
@@ -216,7 +200,7 @@ def by_time(
     return accept(row, source, time, mark, missing, True, p, f, i, seen_s, seen_marks, out)
 
 
-@_compiled()
+@jitable
 def settle(
     row: int,
     time: float,
@@ -240,7 +224,7 @@ def settle(
     return accept(row, -1, doubt, doubt_mark, missing, True, p, f, i, seen_s, seen_marks, out)
 
 
-@_compiled()
+@jitable
 def measure(
     time: float, apart: bool, p: Any, q: Any, f: Any, i: Any, rates: Any, counts: Any
 ) -> None:
@@ -259,9 +243,10 @@ def measure(
         i[MEASURED] = 1
 
 
-@_compiled(
+@compiled(
     "(float64[::1], int64[::1], int64, int64, int64, float64[::1], int64[::1], float64[::1], "
-    "int64[::1], float64[::1], int64[::1], float64[:, ::1], float64[::1], int64[::1])"
+    "int64[::1], float64[::1], int64[::1], float64[:, ::1], float64[::1], int64[::1])",
+    or_plain=True,
 )  # when this module is imported, never while a stream runs
 def place(
     times: Any,

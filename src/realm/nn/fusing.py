@@ -1,43 +1,54 @@
-"""Where compiled loops take the place of functions of torch: long chunks on one thread of a CPU.
-
-They need numba. Where it is absent, or has nowhere to keep compiled code, that is said once and
-torch computes the same.
-"""
+"""Where compiled loops take the place of functions of torch: long chunks on one thread of a CPU."""
 
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from realm.signal.engine import without_numba
+from realm.compiling import load_compiled, runs_plain
 
 # From this many bins on, compiled loops are worth their set-up.
 FUSED_LENGTH = 16
+# What can be compiled: a function, beside the `example` of its module.
+PARTS = {"mixer": "fused_mixer", "rms": "fused_rms_norm", "gru": "fused_gru_layer"}
 
 
-def can_fuse(x: Tensor, shortest: int = 0) -> bool:
-    """Whether x (batch, time, d) is for compiled loops, which have one thread.
+def fused(part: str, x: Tensor, shortest: int = 0) -> Any:
+    """The compiled function of one of `PARTS` for x (batch, time, d); None where torch computes it.
 
-    `shortest` is the least time that the loops can take.
+    `shortest` is the least time that the function can take.
     """
-    return (
+    fits = (
         x.device.type == "cpu"
         and x.shape[1] >= max(FUSED_LENGTH, shortest)
         and x.dtype in (torch.float32, torch.float64)
         and torch.get_num_threads() == 1
         and not torch.is_autocast_enabled("cpu")
     )
+    return tried(part, x.dtype, torch.is_grad_enabled()) if fits else None
 
 
 @cache
-def compiled_part(module: str, name: str) -> Any:
-    """A function of a module of `realm.nn.compiled`, None where numba cannot be used."""
-    try:
-        return getattr(import_module(f"realm.nn.compiled.{module}"), name)
-    except (ImportError, RuntimeError) as error:  # absent, or nowhere to keep compiled code
-        without_numba("auto", "layers are trained with torch alone", error)
+def tried(part: str, dtype: torch.dtype, backward: bool) -> Any:
+    """The compiled function of a part, None if it fails on its module's example.
+
+    The first try compiles everything that a run needs, so that what cannot be compiled is known
+    before a gradient depends on it.
+    """
+    function, example = (
+        load_compiled(f"realm.nn.compiled.{part}", name) for name in (PARTS[part], "example")
+    )
+    if function is None:
         return None
+    try:
+        given = example(dtype, backward)
+        out = function(*given)
+        if backward:
+            (out[0] if isinstance(out, tuple) else out).sum().backward()
+    except Exception as error:
+        runs_plain(error)
+        return None
+    return function

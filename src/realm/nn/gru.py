@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from realm.nn.fusing import can_fuse, compiled_part
+from realm.nn.fusing import fused
 
 
 class GRUState(NamedTuple):
@@ -44,7 +44,7 @@ class GRUEncoder(nn.Module):
         """Encode a chunk of any length and return the state that the next chunk starts from."""
         if x.shape[1] == 0:
             return x.new_zeros(x.shape), state
-        layer = compiled_part("gru", "fused_gru_layer") if can_fuse(x) else None
+        layer = fused("gru", x)
         if layer is None:
             return self._plain_step(x, state)
         y, after = x.transpose(0, 1), []

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realm.nn.causal_conv import causal_conv_silu
-from realm.nn.fusing import can_fuse, compiled_part
+from realm.nn.fusing import fused
 from realm.nn.gated_norm import gated_norm
 from realm.nn.ssd import ssd
 
@@ -110,15 +110,15 @@ class Mamba2(nn.Module):
         """Mix a chunk and return it with the state that the next chunk starts from."""
         if x.shape[1] == 0:
             return x.new_zeros(x.shape), state
-        fused = compiled_part("mixer", "fused_mixer") if can_fuse(x, self.conv_kernel) else None
-        if fused is None:
+        mix = fused("mixer", x, self.conv_kernel)
+        if mix is None:
             return self._plain_step(x, state)
         # Without gradients nothing is kept of a piece, so that it stays in the cache.
         longest = x.shape[1] if torch.is_grad_enabled() else STREAMED_LENGTH
         parameters, pieces = self._merged(), []
         conv, ssm = state
         for piece in _pieces(x, longest):
-            y, conv, ssm = fused(piece, conv, ssm, parameters)
+            y, conv, ssm = mix(piece, conv, ssm, parameters)
             pieces.append(y)
         return torch.cat(pieces, dim=1) if len(pieces) > 1 else y, Mamba2State(conv, ssm)
 

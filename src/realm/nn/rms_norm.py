@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from realm.nn.fusing import can_fuse, compiled_part
+from realm.nn.fusing import fused
 
 
 class RMSNorm(nn.RMSNorm):
@@ -12,7 +12,7 @@ class RMSNorm(nn.RMSNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Divide every bin of x (batch, time, d) by its root mean square, and scale."""
-        norm = compiled_part("rms", "fused_rms_norm") if x.dim() == 3 and can_fuse(x) else None
+        norm = fused("rms", x) if x.dim() == 3 else None
         if norm is None:
             return super().forward(x)
         y: Tensor = norm(x, self.weight, self.eps)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from realm.compiling import load_compiled
 from realm.signal import storage
 from realm.signal.binning import Binning, LogPower
 from realm.signal.checks import (
@@ -20,13 +22,12 @@ from realm.signal.checks import (
 )
 from realm.signal.config import SLOW_NAME, SignalConfig, resolve_bands
 from realm.signal.decimation import Decimation, decimation_factor
-from realm.signal.engine import Engine, Steps, checked_engine, choose_steps
 from realm.signal.filters import BandPower, Bands, LineNotch, SlowPotential
 from realm.signal.guard import Guard
 from realm.signal.limits import GuardLimits, fit_limits
 from realm.signal.normalize import NormalizationFit, NormalizationStatistics, Normalize
 from realm.signal.reference import FEWEST, CommonAverage
-from realm.signal.stage import Features, Floats, Stage
+from realm.signal.stage import Features, Floats, Stage, Step
 
 BLOCK_VALUES = 1 << 18  # samples times channels that are worked on at once: bounded memory
 NOTCH_REACH = 2.0  # harmonics up to this many times the highest band edge are removed
@@ -51,7 +52,6 @@ class SignalChain:
         channel_names: one for each column of the chunks.
         bad_channels: True for each channel that is known to be bad; it is masked.
         limits, normalization: what `fit_guard` and `fit_normalization` found.
-        engine: what computes it; "auto" takes numba where it can. See `engine.py`.
 
     Raises:
         ValueError: rate, names, bands or bin width do not fit together.
@@ -66,11 +66,9 @@ class SignalChain:
         *,
         limits: GuardLimits | None = None,
         normalization: NormalizationStatistics | None = None,
-        engine: Engine = "auto",
     ) -> None:
         self.config = config
-        self._wanted = checked_engine(engine)
-        self._steps: Steps | None = None  # chosen at the first step
+        self._plain = False
         self.sampling_rate_hz = checked_rate(sampling_rate_hz)
         self.channel_names = checked_names(channel_names)
         self.bad_channels = checked_flags(bad_channels, self.channel_names)
@@ -116,24 +114,29 @@ class SignalChain:
 
     @property
     def engine(self) -> str:
-        """What computes it: "numba" or "numpy"."""
-        return self._chosen_steps().engine
+        """What computes it: "numba", or "numpy" where numba cannot be used.
 
-    def with_engine(self, engine: Engine) -> SignalChain:
-        """The same chain, computed by this engine.
-
-        Raises:
-            ValueError: numba was asked for and cannot be used.
+        Asking for it loads the compiled code, as the first step does.
         """
-        chain = copy.copy(self)
-        chain._wanted, chain._steps = checked_engine(engine), None
-        chain._chosen_steps()
+        return self._steps[0]
+
+    def plain(self) -> SignalChain:
+        """The same chain, computed by the definition of each stage, in numpy and scipy.
+
+        It gives the same features to 1e-10 and takes and gives the same states.
+        """
+        chain = copy.copy(self)  # with the same filters
+        chain._plain = True
+        chain.__dict__.pop("_steps", None)
         return chain
 
-    def _chosen_steps(self) -> Steps:
-        if self._steps is None:
-            self._steps = choose_steps(self.stages, self._wanted)
-        return self._steps
+    @cached_property
+    def _steps(self) -> tuple[str, tuple[Step, ...]]:
+        """What computes the stages, and their steps, with the coefficients of the first use."""
+        fast = None if self._plain else load_compiled("realm.signal.compiled", "compiled_step")
+        if fast is None:
+            return "numpy", tuple(stage.step for stage in self.stages)
+        return "numba", tuple(fast(stage) for stage in self.stages)
 
     @property
     def n_channels(self) -> int:
@@ -219,7 +222,7 @@ class SignalChain:
     def _step(self, samples: NDArray[Any], state: ChainState) -> tuple[Features, ChainState]:
         x: Any = np.ascontiguousarray(samples, dtype=np.float64)
         after = []
-        for step, before in zip(self._chosen_steps().of_stages, state.stages, strict=True):
+        for step, before in zip(self._steps[1], state.stages, strict=True):
             x, new = step(x, before)
             after.append(new)
         return x, ChainState(tuple(after))
@@ -295,12 +298,13 @@ class SignalChain:
     def _with(
         self, limits: GuardLimits, normalization: NormalizationStatistics | None
     ) -> SignalChain:
-        return SignalChain(
+        chain = SignalChain(
             self.config,
             self.sampling_rate_hz,
             self.channel_names,
             self.bad_channels,
             limits=limits,
             normalization=normalization,
-            engine=self._wanted,
         )
+        chain._plain = self._plain
+        return chain

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from realm.compiling import load_compiled
 from realm.files import write_bytes
 from realm.signal import ChainState, Features
-from realm.signal.engine import Engine
 from realm.streaming.bundle import Bundle
 from realm.streaming.quality import Counted, Flags, Quality, count, judge
 from realm.streaming.runtime import Precision, make_student
@@ -49,8 +49,8 @@ class StreamingDecoder:
         bundle: what to decode with.
         precision: "float32", or "float64" for exact comparisons. Features are always computed in
             float64.
-        engine: "auto" takes numba where it can, for the signal chain and for the student; see
-            `make_student`.
+        plain: compute the definitions of signal chain and student in numpy, which is several
+            times slower; to compare with. A state may go on either way.
 
     Attributes:
         engine: "numba" or "numpy", what is used for the student; that of the signal chain is
@@ -58,12 +58,13 @@ class StreamingDecoder:
     """
 
     def __init__(
-        self, bundle: Bundle, precision: Precision = "float32", engine: Engine = "auto"
+        self, bundle: Bundle, precision: Precision = "float32", plain: bool = False
     ) -> None:
         self.bundle = bundle
         self.precision = precision
-        self._student = make_student(bundle.weights, bundle.sizes, precision, engine)
-        self._chain = bundle.chain.with_engine(engine)  # loads compiled code now, not while live
+        self._student = make_student(bundle.weights, bundle.sizes, precision, plain)
+        self._chain = bundle.chain.plain() if plain else bundle.chain
+        # asked for now, because it loads the compiled code
         self.engine, self.signal_engine = self._student.engine, self._chain.engine
         dead = bundle.chain.dead_channels
         self._usable = np.array([name not in dead for name in bundle.chain.channel_names])
@@ -73,14 +74,14 @@ class StreamingDecoder:
 
     @classmethod
     def load(
-        cls, folder: Path | str, precision: Precision = "float32", engine: Engine = "auto"
+        cls, folder: Path | str, precision: Precision = "float32", plain: bool = False
     ) -> Self:
         """The decoder of a bundle's folder.
 
         Raises:
             ValueError: the bundle is missing, damaged or does not fit; the message names the file.
         """
-        return cls(Bundle.load(folder), precision, engine)
+        return cls(Bundle.load(folder), precision, plain)
 
     @property
     def channel_names(self) -> tuple[str, ...]:
@@ -191,11 +192,8 @@ class StreamingDecoder:
 
 
 def _counting(engine: str) -> Callable[[Features, Flags, float], Counted]:
-    if engine == "numpy":
-        return count
-    from realm.streaming.tally import compiled_count
-
-    return compiled_count
+    fast = load_compiled("realm.streaming.tally", "compiled_count") if engine == "numba" else None
+    return count if fast is None else fast
 
 
 def _from_row(decoded: Decoded, first: int) -> Decoded:

@@ -5,8 +5,7 @@ matrix-vector product is a sum of contiguous rows, which compiles to vector inst
 rows go at once, so that the output is read and written an eighth as often. Nothing is allocated
 while bins are decoded.
 
-Importing this module needs numba. Compiled code is kept in numba's cache beside this file, or in
-the user's cache folder where that one cannot be written.
+Importing this module needs numba and compiles the loop, or reads what was compiled.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from realm import compiling
+from realm.compiling import behaved, compiled
 from realm.streaming.packed import Packed
 from realm.streaming.student import EPSILON, LOWEST_EXPONENT, NEGLIGIBLE, PlainStudent, StudentState
 
@@ -29,8 +27,6 @@ TINY, LOWEST = f32(NEGLIGIBLE), f32(LOWEST_EXPONENT)
 LOG2_E = f32(1 / math.log(2))
 LN2_HIGH = f32(355 / 512)  # few bits, so that k * LN2_HIGH is exact
 LN2_LOW = f32(math.log(2) - 355 / 512)
-# Sums may be taken in any order, but NaN and infinity keep their meaning: they are looked for.
-FAST = {"reassoc", "contract", "nsz", "arcp"}
 WEIGHTS = (
     "adapter",
     "adapter_bias",
@@ -45,11 +41,9 @@ WEIGHTS = (
     "head",
     "head_bias",
 )
-compiled = compiling.compiled(fastmath=FAST)
-inlined = numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 
 
-@inlined
+@compiled(any_order=True, inline=True)
 def exp(x: Any) -> Any:
     """e^x to about one part in 10^7: 2^k times a Taylor series over half an octave."""
     x = min(max(x, f32(-87)), f32(88))
@@ -65,13 +59,13 @@ def exp(x: Any) -> Any:
     return p * i32((i32(k) + i32(127)) << i32(23)).view(np.float32)
 
 
-@inlined
+@compiled(any_order=True, inline=True)
 def silu(x: Any) -> Any:
     """X times its logistic function."""
     return x / (ONE + exp(-x))
 
 
-@compiled
+@compiled(any_order=True)
 def project(x: Any, matrix: Any, out: Any) -> None:
     """Add x (in,) times matrix (in, out) to out (out,)."""
     rows, columns = matrix.shape
@@ -92,7 +86,7 @@ def project(x: Any, matrix: Any, out: Any) -> None:
         k += 1
 
 
-@compiled
+@compiled(any_order=True)
 def normed(x: Any, out: Any) -> None:
     """Divide by the root mean square."""
     total = ZERO
@@ -103,7 +97,7 @@ def normed(x: Any, out: Any) -> None:
         out[j] = x[j] * scale
 
 
-@compiled
+@compiled(any_order=True)
 def convolve(now: Any, past: Any, taps: Any, bias: Any, out: Any) -> None:
     """Causal convolution and SiLU of one bin; `past` moves on by it."""
     last = past.shape[0]
@@ -120,7 +114,7 @@ def convolve(now: Any, past: Any, taps: Any, bias: Any, out: Any) -> None:
         out[j] = silu(out[j])
 
 
-@compiled
+@compiled(any_order=True)
 def remember(inner: Any, dt: Any, decay: Any, skip: Any, B: Any, C: Any, ssm: Any, y: Any) -> None:
     """Move the state space (I, N) on by one bin and read it; step sizes before softplus."""
     heads, n = dt.size, B.size
@@ -139,7 +133,7 @@ def remember(inner: Any, dt: Any, decay: Any, skip: Any, B: Any, C: Any, ssm: An
             y[channel] = read + skip[head] * inner[channel]
 
 
-@inlined
+@compiled(any_order=True, inline=True)
 def take(buffer: Any, begin: Any, shape: Any) -> Any:
     """An array of this shape from this place of the buffer on, and the place after it."""
     size = 1
@@ -148,7 +142,11 @@ def take(buffer: Any, begin: Any, shape: Any) -> Any:
     return buffer[begin : begin + size].reshape(shape), begin + size
 
 
-@compiled
+@compiled(
+    "void(float32[:, ::1], float32[::1], int64[::1], float32[:, :, ::1], float32[:, :, ::1], "
+    "float32[::1], float32[:, ::1])",
+    any_order=True,
+)
 def decode(
     features: Any, weights: Any, sizes: Any, past: Any, ssm: Any, scratch: Any, out: Any
 ) -> None:
@@ -218,10 +216,9 @@ class FusedStudent(PlainStudent):
         super().__init__(packed)
         s = packed.sizes
         self._weights = np.concatenate([getattr(packed, name).ravel() for name in WEIGHTS])
-        self._sizes = np.array([s.features, s.d_model, s.heads, s.d_state, s.d_inner])
+        sizes = [s.features, s.d_model, s.heads, s.d_state, s.d_inner]
+        self._sizes = np.array(sizes, dtype=np.int64)
         self._scratch = 2 * s.d_model + s.projected + s.convolved + s.d_inner
-        silence = self.initial_state()  # compiles, or reads what was compiled
-        self.advance(np.zeros((0, s.features), f32), silence, self.scratch(), self._out(0))
 
     def step(
         self, features: NDArray[np.floating], state: StudentState
@@ -231,7 +228,7 @@ class FusedStudent(PlainStudent):
         if not len(features):
             return out, state
         after = StudentState(state.conv.copy(), state.ssm.copy())
-        self.advance(np.ascontiguousarray(features, f32), after, self.scratch(), out)
+        self.advance(behaved(np.asarray(features, f32)), after, self.scratch(), out)
         return out, after
 
     def scratch(self) -> NDArray[np.float32]:

@@ -1,12 +1,12 @@
-"""Choosing how the student is computed: numpy or compiled, double or single precision."""
+"""Choosing how the student is computed: compiled or plain numpy, double or single precision."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from realm.signal.engine import Engine, without_numba
+from realm.compiling import load_compiled
 from realm.streaming.packed import pack
 from realm.streaming.student import PlainStudent
 from realm.streaming.weights import StudentSizes, Weights, check_weights
@@ -18,36 +18,27 @@ def make_student(
     weights: Weights,
     sizes: StudentSizes,
     precision: Precision = "float32",
-    engine: Engine = "auto",
+    plain: bool = False,
 ) -> PlainStudent:
     """The student's step for these weights.
 
     Args:
         weights, sizes: as `weights.py` describes them.
-        precision: "float32" for the rig, "float64" for exact comparisons (numpy only).
-        engine: "auto" takes numba for float32 and falls back to numpy, with a warning, where numba
-            cannot be used; the results are the same to rounding, the time is not.
+        precision: "float32" for the rig, "float64" for exact comparisons, in numpy.
+        plain: compute the definition in numpy. Otherwise the compiled loop computes float32 where
+            numba can be used; the results are the same to rounding, the time is not.
 
     Raises:
-        ValueError: the weights do not fit, or numba was asked for and cannot be used.
+        ValueError: the weights do not fit.
     """
-    if precision not in get_args(Precision) or engine not in get_args(Engine):
+    if precision not in get_args(Precision):
         raise ValueError(
-            f"expected precision {' or '.join(get_args(Precision))} and engine "
-            f"{', '.join(get_args(Engine))}, got {precision!r} and {engine!r}; choose one of each"
+            f"precision: expected {' or '.join(get_args(Precision))}, got {precision!r}; choose one"
         )
     check_weights(weights, sizes)
     packed = pack(weights, sizes, np.float32 if precision == "float32" else np.float64)
-    if engine == "numpy" or (engine == "auto" and precision == "float64"):
+    if plain or precision == "float64":
         return PlainStudent(packed)
-    if precision == "float64":
-        raise ValueError(
-            "expected float32 with engine 'numba', got float64; the compiled step is in single "
-            "precision, use engine 'numpy'"
-        )
-    try:
-        from realm.streaming.fused import FusedStudent
-    except (ImportError, RuntimeError) as error:  # absent, or nowhere to keep compiled code
-        without_numba(engine, "decoding with numpy", error)
-        return PlainStudent(packed)
-    return FusedStudent(packed)
+    student: Any = load_compiled("realm.streaming.fused", "FusedStudent") or PlainStudent
+    made: PlainStudent = student(packed)
+    return made

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from realm.signal.compiled.jit import behaved, loop
+from realm.compiling import behaved, compiled
 from realm.signal.normalize import CLIP
 from realm.signal.stage import Features, Flags
 from realm.streaming.quality import BAD_SHARE, Counted, empty_counts
 
 
-@loop(
+@compiled(
     "void(float64[:, :, ::1], float64[:, ::1], boolean[::1], float64, float64[::1], int64[::1], "
     "int64[::1], boolean[::1], boolean[::1])"
 )

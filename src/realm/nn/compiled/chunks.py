@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from realm.nn.compiled.elementary import compiled, exp
+from realm.compiling import compiled
+from realm.nn.compiled.elementary import exp
 from realm.nn.ssd_blocked import LOWEST_EXPONENT
 
 
-@compiled
+@compiled(any_order=True)
 def steps(projected: Any, first: int, A: Any, q: int, dt: Any, decay: Any) -> None:
     """Step sizes dt (s, l, h), the softplus of columns from `first` on, and their decays.
 
@@ -33,7 +34,7 @@ def steps(projected: Any, first: int, A: Any, q: int, dt: Any, decay: Any) -> No
                 decay[s, t, h] = before + dt[s, t, h] * A[h]
 
 
-@compiled
+@compiled(any_order=True)
 def fading(decay: Any, from_start: Any, to_end: Any) -> None:
     """What lasts from the chunk's begin and until its end, both (g, q, h) as `decay`."""
     lowest = decay.dtype.type(LOWEST_EXPONENT)
@@ -45,7 +46,7 @@ def fading(decay: Any, from_start: Any, to_end: Any) -> None:
                 to_end[g, t, h] = exp(max(decay[g, last, h] - decay[g, t, h], lowest))
 
 
-@compiled
+@compiled(any_order=True)
 def scaled(x: Any, factor: Any, p: int, out: Any) -> None:
     """Out (g, q, i) = the first i columns of x (g, q, columns) times factor (g, q, h) by head."""
     for g in range(out.shape[0]):
@@ -57,7 +58,7 @@ def scaled(x: Any, factor: Any, p: int, out: Any) -> None:
                     row[j] = wide[j] * by
 
 
-@compiled
+@compiled(any_order=True)
 def mix(decay: Any, overlap: Any, mixing: Any) -> None:
     """Mixing (g, h, q, q) = decay from j to i times overlap (g, q, q) for j <= i, else zero."""
     lowest = decay.dtype.type(LOWEST_EXPONENT)
@@ -73,7 +74,7 @@ def mix(decay: Any, overlap: Any, mixing: Any) -> None:
                 row[i + 1 :] = 0
 
 
-@compiled
+@compiled(any_order=True)
 def mix_back(decay: Any, overlap: Any, mixing: Any, g_overlap: Any) -> None:
     """The gradient of mixing (g, h, q, q) becomes mixing; g_overlap (g, q, q) is filled."""
     lowest = decay.dtype.type(LOWEST_EXPONENT)
@@ -93,7 +94,7 @@ def mix_back(decay: Any, overlap: Any, mixing: Any, g_overlap: Any) -> None:
                 row[i + 1 :] = 0
 
 
-@compiled
+@compiled(any_order=True)
 def carry(from_start: Any, states: Any) -> None:
     """From what each chunk adds, at 1 to c of states (s, c + 1, n, i), to the states themselves."""
     sequences, ends, n, width = states.shape
@@ -110,7 +111,7 @@ def carry(from_start: Any, states: Any) -> None:
                         after[j] += whole * now[j]
 
 
-@compiled
+@compiled(any_order=True)
 def carry_back(from_start: Any, states: Any, g_states: Any, passed_on: Any) -> None:
     """Back over the chunks; g_states (s, c + 1, n, i) holds what was read from each state.
 
@@ -135,7 +136,7 @@ def carry_back(from_start: Any, states: Any, g_states: Any, passed_on: Any) -> N
                     passed_on[s, k, h] += total
 
 
-@compiled
+@compiled(any_order=True)
 def collect(
     convolved: Any,
     dt: Any,
@@ -173,7 +174,7 @@ def collect(
                 g_decay[g, t, h] = told - along * size
 
 
-@compiled
+@compiled(any_order=True)
 def steps_back(
     dt: Any,
     A: Any,

@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from realm.nn.compiled.elementary import compiled, logistic
+from realm.compiling import compiled
+from realm.nn.compiled.elementary import logistic
 
 
-@compiled
+@compiled(any_order=True)
 def _heard(projected: Any, past: Any, at: int, first: int) -> Any:
     """The input (c,) of one sequence at a time that may lie before its begin."""
     channels = past.shape[1]
     return projected[at, first : first + channels] if at >= 0 else past[len(past) + at]
 
 
-@compiled
+@compiled(any_order=True)
 def linear_row(
     projected: Any, past: Any, t: int, first: int, taps: Any, bias: Any, out: Any
 ) -> None:
@@ -43,7 +44,7 @@ def linear_row(
             out[j] += seen[j] * tap[j]
 
 
-@compiled
+@compiled(any_order=True)
 def convolve(
     projected: Any, past: Any, first: int, taps: Any, bias: Any, shift: Any, out: Any
 ) -> None:
@@ -61,7 +62,7 @@ def convolve(
         out[s, projected.shape[1] :] = 0
 
 
-@compiled
+@compiled(any_order=True)
 def convolve_back(
     projected: Any,
     past: Any,

@@ -1,8 +1,4 @@
-"""What the loops have in common: how they are compiled, and functions of one number.
-
-Loops are compiled for the types they meet, float32 in training and float64 in tests, and kept in
-numba's cache. Arrays are C-contiguous: rows of channels compile to vector instructions.
-"""
+"""Functions of one number that the loops have in common."""
 
 from __future__ import annotations
 
@@ -11,13 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from numba import types
-from numba.extending import overload, register_jitable
+from numba.extending import overload
 
-from realm import compiling
-from realm.streaming.fused import FAST
+from realm.compiling import ANY_ORDER, jitable
 from realm.streaming.fused import exp as exp_float32
-
-compiled = compiling.compiled(fastmath=FAST)
 
 
 def exp(x: Any) -> Any:
@@ -25,7 +18,7 @@ def exp(x: Any) -> Any:
     raise NotImplementedError("expected a call from compiled code")
 
 
-@overload(exp, jit_options={"fastmath": FAST, "error_model": "numpy"})
+@overload(exp, jit_options={"fastmath": ANY_ORDER, "error_model": "numpy"})
 def _exp(x: Any) -> Callable[[Any], Any]:
     return _exp_single if x is types.float32 else _exp_double
 
@@ -38,7 +31,7 @@ def _exp_double(x: Any) -> Any:
     return math.exp(x)
 
 
-@register_jitable(fastmath=FAST)
+@jitable
 def logistic(x: Any, one: Any) -> Any:
     """1 / (1 + e^-x); `one` is 1 in the precision of x."""
     return one / (one + exp(-x))

@@ -27,6 +27,12 @@ def fused_gru_layer(
     return y
 
 
+def example(dtype: torch.dtype, backward: bool) -> tuple[Tensor, ...]:
+    """Arguments of `fused_gru_layer` that need every loop."""
+    sizes = ((2, 1, 4), (1, 4), (12, 4), (12, 4), (12,), (12,))
+    return tuple(torch.zeros(size, dtype=dtype, requires_grad=backward) for size in sizes)
+
+
 class _FusedLayer(torch.autograd.Function):
     @staticmethod
     def forward(

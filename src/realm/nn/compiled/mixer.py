@@ -33,6 +33,18 @@ def fused_mixer(
     return out, after, final
 
 
+def example(
+    dtype: torch.dtype, backward: bool
+) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
+    """Arguments of `fused_mixer` that need every loop: one head of two channels, one state."""
+    sizes = ((7, 2), (7,), (2, 4), (4,), (4,), (1,), (2,), (2,), (2, 2))
+    x, past, state = (
+        torch.zeros(size, dtype=dtype) for size in ((1, 4, 2), (1, 1, 4), (1, 1, 2, 1))
+    )
+    parameters = (torch.zeros(size, dtype=dtype, requires_grad=backward) for size in sizes)
+    return x, past, state, tuple(parameters)
+
+
 class _FusedMixer(torch.autograd.Function):
     @staticmethod
     def forward(

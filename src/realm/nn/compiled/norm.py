@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from realm.nn.compiled.elementary import compiled, logistic
+from realm.compiling import compiled
+from realm.nn.compiled.elementary import logistic
 
 
-@compiled
+@compiled(any_order=True)
 def gate_and_norm(
     y: Any,
     across: Any,
@@ -53,7 +54,7 @@ def gate_and_norm(
                 row[j] *= size * weight[j]
 
 
-@compiled
+@compiled(any_order=True)
 def gate_and_norm_back(
     y: Any,
     convolved: Any,

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from realm.nn.compiled.elementary import compiled, logistic
+from realm.compiling import compiled
+from realm.nn.compiled.elementary import logistic
 
 
-@compiled
+@compiled(any_order=True)
 def recur(gates: Any, weight: Any, bias: Any, inside: Any, hidden: Any) -> None:
     """Fill `hidden` after its first row (l + 1, b, d), from what the input says to the gates.
 
@@ -40,7 +41,7 @@ def recur(gates: Any, weight: Any, bias: Any, inside: Any, hidden: Any) -> None:
                 after[j] = new[j] + update[j] * (before[j] - new[j])
 
 
-@compiled
+@compiled(any_order=True)
 def recur_back(
     gates: Any, weight: Any, inside: Any, hidden: Any, g_out: Any, g_final: Any, g_told: Any
 ) -> None:

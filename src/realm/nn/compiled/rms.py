@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from realm.nn.compiled.elementary import compiled
+from realm.compiling import compiled
 
 
-@compiled
+@compiled(any_order=True)
 def norm(x: Any, weight: Any, epsilon: Any, scale: Any, out: Any) -> None:
     """Fill out (n, d), and scale (n,), one over the root mean square, for the way back."""
     one, width = weight.dtype.type(1), weight.size
@@ -26,7 +26,7 @@ def norm(x: Any, weight: Any, epsilon: Any, scale: Any, out: Any) -> None:
             row[j] = seen[j] * size * weight[j]
 
 
-@compiled
+@compiled(any_order=True)
 def norm_back(x: Any, weight: Any, scale: Any, g_out: Any, g_x: Any, g_weight: Any) -> None:
     """Fill g_x (n, d); g_weight (d,) is summed."""
     width = weight.size
@@ -46,6 +46,12 @@ def fused_rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """Norm of x (batch, time, d) on a CPU."""
     y: Tensor = _FusedNorm.apply(x, weight, epsilon)  # type: ignore[no-untyped-call]
     return y
+
+
+def example(dtype: torch.dtype, backward: bool) -> tuple[Tensor, Tensor, float]:
+    """Arguments of `fused_rms_norm` that need every loop."""
+    ones = torch.ones(1, 2, 4, dtype=dtype)
+    return ones, torch.ones(4, dtype=dtype, requires_grad=backward), 1e-5
 
 
 class _FusedNorm(torch.autograd.Function):

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from realm.compiling import behaved, compiled
 from realm.signal.binning import Binning, BinState, raw_samples
-from realm.signal.compiled.jit import behaved, loop
 from realm.signal.stage import Banded, Features
 
 _SIGNATURE = (
@@ -16,7 +16,7 @@ _SIGNATURE = (
 )
 
 
-@loop([_SIGNATURE.format("boolean[:, ::1]"), _SIGNATURE.format("float64[:, ::1]")])
+@compiled(_SIGNATURE.format("boolean[:, ::1]"), _SIGNATURE.format("float64[:, ::1]"))
 def mean_over_bins(
     x: Any, bad: Any, cuts: Any, lengths: Any, values: Any, replaced: Any, means: Any, filled: Any
 ) -> None:

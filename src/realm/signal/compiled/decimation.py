@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from realm.signal.compiled.jit import behaved, loop
+from realm.compiling import behaved, compiled
 from realm.signal.decimation import Decimation, DecimationState
 from realm.signal.stage import Guarded, Raw
 
 
-@loop("void(float64[:, ::1], float64[:, ::1], int64, int64, int64, float64[:, ::1])")
+@compiled("void(float64[:, ::1], float64[:, ::1], int64, int64, int64, float64[:, ::1])")
 def add(x: Any, weights: Any, start: int, stop: int, phase: int, sums: Any) -> None:
     """Add samples of one period, x[start:stop] (samples, channels), to sums (outputs, channels).
 
@@ -37,7 +37,7 @@ def add(x: Any, weights: Any, start: int, stop: int, phase: int, sums: Any) -> N
         t, i = t + 1, i + 1
 
 
-@loop(
+@compiled(
     "void(float64[:, ::1], boolean[:, ::1], float64[:, ::1], int64, float64[:, ::1], int64[::1], "
     "float64[:, ::1], boolean[:, ::1], float64[:, ::1])"
 )

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from realm.compiling import behaved, compiled
 from realm.signal.binning import LogPower
-from realm.signal.compiled.jit import behaved, loop
 from realm.signal.normalize import CLIP, Normalize
 from realm.signal.stage import Features
 
 
-@loop("void(float64[:, :, ::1], int64[::1], float64[::1])")
+@compiled("void(float64[:, :, ::1], int64[::1], float64[::1])")
 def log_power(x: Any, columns: Any, floor: Any) -> None:
     """Take the logarithm of some columns of x (bins, channels, bands), in place."""
     for k in range(x.shape[0]):
@@ -23,7 +23,7 @@ def log_power(x: Any, columns: Any, floor: Any) -> None:
                 x[k, c, column] = math.log((0.0 if power < 0 else power) + floor[c])
 
 
-@loop("void(float64[:, :, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1])")
+@compiled("void(float64[:, :, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1])")
 def normalize(x: Any, filled: Any, mean: Any, std: Any) -> None:
     """Normalize x (bins, channels, bands) in place; where `filled` is 1 it becomes the mean."""
     for k in range(x.shape[0]):

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from realm.signal.compiled.jit import behaved, loop
+from realm.compiling import behaved, compiled
 from realm.signal.filters import NEGLIGIBLE, BandPower, Bands, LineNotch, Sections
 from realm.signal.stage import Banded, Flags, Floats, Guarded
 
 
-@loop("void(float64[::1], float64[::1], float64[:, ::1])")
+@compiled("void(float64[::1], float64[::1], float64[:, ::1])")
 def section(x: Any, sos: Any, state: Any) -> None:
     """One sample of every channel (channels,), in place; state (2, channels), written over."""
     b0, b1, b2, a1, a2 = sos[0], sos[1], sos[2], sos[4], sos[5]
@@ -30,7 +30,7 @@ def section(x: Any, sos: Any, state: Any) -> None:
         x[c] = y
 
 
-@loop("void(float64[:, ::1], float64[:, ::1], float64[:, ::1])")
+@compiled("void(float64[:, ::1], float64[:, ::1], float64[:, ::1])")
 def cascade(x: Any, sos: Any, state: Any) -> None:
     """Filter x (samples, channels) in place; state (2 * sections, channels), written over."""
     for t in range(x.shape[0]):
@@ -38,7 +38,7 @@ def cascade(x: Any, sos: Any, state: Any) -> None:
             section(x[t], sos[s], state[2 * s : 2 * s + 2])
 
 
-@loop("void(float64[::1], boolean[::1], float64[::1], float64[:, ::1], float64[::1])")
+@compiled("void(float64[::1], boolean[::1], float64[::1], float64[:, ::1], float64[::1])")
 def smooth_good(power: Any, bad: Any, sos: Any, state: Any, before: Any) -> None:
     """As `section`, but channels under `bad` keep their state and the level `before`."""
     b0, b1, b2, a1, a2 = sos[0], sos[1], sos[2], sos[4], sos[5]
@@ -54,7 +54,7 @@ def smooth_good(power: Any, bad: Any, sos: Any, state: Any, before: Any) -> None
             power[c] = y
 
 
-@loop(
+@compiled(
     "void(float64[:, ::1], boolean[:, ::1], float64[:, ::1], int64[::1], boolean[::1], "
     "float64[:, ::1], float64[:, :, ::1])"
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from realm.signal.compiled.jit import behaved, loop
+from realm.compiling import behaved, compiled
 from realm.signal.guard import Guard, GuardState
 from realm.signal.reference import CommonAverage
 from realm.signal.runs import HoldState
@@ -19,7 +19,7 @@ FLOATS, COUNTS, FLAGS = "float64[::1]", "int64[::1]", "boolean[::1]"
 CHUNK, CHUNK_FLAGS = "float64[:, ::1]", "boolean[:, ::1]"
 
 
-@loop(f"void({FLOATS}, {FLAGS}, {FLOATS}, {FLOATS}, {COUNTS})")
+@compiled(f"void({FLOATS}, {FLAGS}, {FLOATS}, {FLOATS}, {COUNTS})")
 def hold(x: Any, bad: Any, weight: Any, last: Any, age: Any) -> None:
     """One sample of every channel (channels,), in place: bad ones take the last good value."""
     oldest = weight.size - 1
@@ -31,7 +31,7 @@ def hold(x: Any, bad: Any, weight: Any, last: Any, age: Any) -> None:
             last[c], age[c] = x[c], 0
 
 
-@loop(f"void({FLOATS}, {FLOATS}, {FLOATS}, {FLOATS}, {FLOATS})")
+@compiled(f"void({FLOATS}, {FLOATS}, {FLOATS}, {FLOATS}, {FLOATS})")
 def centred(raw: Any, centre: Any, reach: Any, out: Any, beyond: Any) -> None:
     """One sample of every channel (channels,) from its centre; count those out of reach."""
     for c in range(raw.size):
@@ -40,7 +40,7 @@ def centred(raw: Any, centre: Any, reach: Any, out: Any, beyond: Any) -> None:
         beyond[c] += 0.0 if abs(x) <= reach[c] else 1.0  # NaN is out of reach too
 
 
-@loop(
+@compiled(
     f"void({CHUNK}, {FLOATS}, {FLOATS}, {FLOATS}, {COUNTS}, {FLAGS}, {FLOATS}, {FLOATS}, {COUNTS}, "
     f"{COUNTS}, {COUNTS}, {FLAGS}, {FLOATS}, {COUNTS}, {CHUNK}, {CHUNK_FLAGS})"
 )
@@ -121,7 +121,7 @@ def guard(
                     last[c], age[c] = x, 0
 
 
-@loop(f"void({CHUNK}, {CHUNK_FLAGS}, {FLOATS}, {FLOATS}, {COUNTS}, {CHUNK})")
+@compiled(f"void({CHUNK}, {CHUNK_FLAGS}, {FLOATS}, {FLOATS}, {COUNTS}, {CHUNK})")
 def average(x: Any, bad: Any, weight: Any, last: Any, age: Any, out: Any) -> None:
     """Subtract the mean of the good channels; what is held (channels,) is written over."""
     for t in range(x.shape[0]):
