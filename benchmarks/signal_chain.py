@@ -17,7 +17,7 @@ from benchmarks.timing import Row, alternate, compare
 from realm.signal import Bands, Guarded, SignalChain, SignalConfig, resolve_bands
 from realm.signal.compiled import compiled_step
 from realm.signal.config import SLOW_NAME
-from realm.signal.filters import BAND_ORDER, HIGHPASS_ORDER, SLOW_ORDER
+from realm.signal.features import BAND_ORDER, HIGHPASS_ORDER, SLOW_ORDER
 from realm.signal.stage import Floats
 
 RATE_HZ, CHUNK_SAMPLES = 1000.0, 10

@@ -1,7 +1,7 @@
 """Training one Mamba-2 layer, forward and backward, float32.
 
 Three references: the layer's matrix products alone, at the rate that one large product reaches in
-the same round; the same layer with torch's own gradients in place of those by hand; and Hugging
+the same round; the same layer with torch's own gradients in place of compiled loops; and Hugging
 Face's Mamba-2 mixer of the same size, where it is installed (`pip install transformers`).
 """
 
@@ -18,9 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import Row, Skipped, alternate, compare
-from realm.nn import mamba2, ssd
-from realm.nn.causal_conv import causal_conv_silu_autograd
-from realm.nn.gated_norm import gated_norm_autograd
+from realm.nn import mamba2
 
 CHUNK = 50  # bins: what `ssd` uses at these lengths
 OTHER_CHUNK = 64  # faster there than the 256 that it comes with
@@ -127,13 +125,8 @@ def _plainly(training: Pass) -> list[Tensor | None]:
 
 @contextlib.contextmanager
 def plain_autograd() -> Iterator[None]:
-    """Let every layer use torch's own gradients meanwhile."""
-    with (
-        patch.object(mamba2, "fused", lambda *_: None),
-        patch.object(mamba2, "causal_conv_silu", causal_conv_silu_autograd),
-        patch.object(mamba2, "gated_norm", gated_norm_autograd),
-        patch.object(ssd, "blocked_ssd", ssd.ssd_autograd),
-    ):
+    """Let every mixer use torch's own gradients meanwhile."""
+    with patch.object(mamba2, "fused", lambda *_: None):
         yield
 
 

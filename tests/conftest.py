@@ -41,6 +41,23 @@ def nothing_compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         cached.cache_clear()
 
 
+@pytest.fixture
+def foreign_package(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """The folder of an installed package that adds a kind of feature."""
+    from foreign_feature import install
+
+    from realm import extensions
+
+    folder = tmp_path_factory.mktemp("outside")
+    install(folder)
+    monkeypatch.syspath_prepend(folder)
+    extensions.found.cache_clear()
+    yield folder
+    extensions.found.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three simulated sessions of two subjects with different channel counts, as NWB."""

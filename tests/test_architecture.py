@@ -17,7 +17,16 @@ PACKAGE = Path(realm.__file__).parent
 
 # A module imports from lines above its own, or from its own line.
 LAYERS = [
-    {"moved", "extensions", "files", "progress", "compiling", "volts", "versions"},
+    {
+        "moved",
+        "extensions",
+        "files",
+        "progress",
+        "compiled_cache",
+        "compiling",
+        "volts",
+        "versions",
+    },
     {"workers"},
     {"signal"},
     {"streaming"},

@@ -178,3 +178,18 @@ def test_a_fingerprint_changes_with_its_parts_only(small_recipe: Path) -> None:
     recipe = load_recipe(small_recipe)
     seeds = {recipe.fingerprint("data", seed=seed) for seed in range(3)}
     assert len(seeds) == 3
+
+
+def test_a_feature_of_another_kind_is_chosen_by_a_table(tmp_path: Path) -> None:
+    path, plain = tmp_path / "own.toml", find_recipe("reach_sim")
+    table = '[signal.features.rough]\nkind = "line_length"\nband_hz = [5, 100]\nwindow_ms = 20\n'
+    path.write_text(f"{plain.read_text()}\n{table}")
+    recipe = load_recipe(path)
+    assert recipe.signal.features == {
+        "rough": {"kind": "line_length", "band_hz": (5.0, 100.0), "window_ms": 20}
+    }
+    assert parse_recipe(recipe.resolved(), "resolved") == recipe
+    assert recipe.fingerprint("signal") != load_recipe(plain).fingerprint("signal")
+    assert "features" not in load_recipe(plain).resolved()["signal"]  # as before there were any
+    with pytest.raises(ValueError, match=r"features\.rough.*kind"):
+        load_recipe(plain, ["signal.features.rough.band_hz=[1, 2]"])

@@ -6,8 +6,8 @@ machine code made for other types, which is wrong numbers or a crash. And numba 
 the file of a function changes, not when a function or constant that it uses does.
 
 Here a file is named after what it holds and says so inside: the types, the processor, numba's
-version and the content of every source that compiled code of this package depends on. A file that
-is damaged or says anything else counts as absent and is made anew.
+version and the content of every source that the function depends on. A file that is damaged or says
+anything else counts as absent and is made anew.
 
 Compiled code is kept beside the sources, or in the user's cache folder where that cannot be
 written, or in NUMBA_CACHE_DIR. numba has no public way to do this: `PRIVATE` lists what is used of
@@ -16,6 +16,7 @@ its insides, and `compiling.py` compiles without a cache where one of them is go
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import sys
@@ -30,16 +31,6 @@ from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps, loads
 
 PACKAGE = Path(__file__).parent
-# Where compiled functions lie, and the constants that they use.
-SOURCES = (
-    "compiling.py",
-    "compiled_cache.py",
-    "signal",
-    "streaming",
-    "nn/compiled",
-    "nn/ssd_blocked.py",
-    "live/placing.py",
-)
 # What is used of numba that it does not promise to keep; `tests/test_compiling.py` checks each.
 PRIVATE = (
     "numba.core.caching.FunctionCache",  # its load_overload, save_overload and cache_path
@@ -66,15 +57,34 @@ def keep(
 
 
 @cache
-def sources_sha256(package: Path = PACKAGE) -> str:
-    """Digest of every source that compiled code depends on."""
+def sources_sha256(source: Path) -> str:
+    """Digest of a file and of all modules of this package that it imports, directly or not.
+
+    Compiled code of this file can depend on nothing else: functions and constants are imported at
+    the top of a file.
+    """
+    found, waiting = set[Path](), {source}
+    while waiting:
+        found |= waiting
+        waiting = {imported for file in waiting for imported in _imported(file)} - found
     digest = hashlib.sha256()
-    for part in SOURCES:
-        path = package / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            content = file.read_bytes()
-            digest.update(f"{file.relative_to(package)} {len(content)}\n".encode() + content)
+    for file in sorted(found):
+        content = file.read_bytes()
+        digest.update(f"{file.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+@cache
+def _imported(file: Path) -> tuple[Path, ...]:
+    """Modules of this package that a file imports at its top."""
+    names = set[str]()
+    for node in ast.parse(file.read_bytes()).body:
+        if isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    files = (PACKAGE.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names)
+    return tuple(path for path in files if PACKAGE in path.parents and path.is_file())
 
 
 class _Cache(FunctionCache):
@@ -87,7 +97,9 @@ class _Cache(FunctionCache):
         code = function.__code__
         version = "".join(map(str, sys.version_info[:2])) + sys.abiflags
         base = f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}.py{version}"
-        self._cache_file = KeptCode(self.cache_path, base, sources_sha256())
+        self._cache_file: Any = KeptCode(
+            self.cache_path, base, sources_sha256(Path(code.co_filename))
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What was compiled for these types, None if it has to be compiled."""

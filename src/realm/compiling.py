@@ -16,6 +16,7 @@ gives one warning. It never stops a program and never changes a result beyond ro
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -124,15 +125,15 @@ def _warn_once(kind: str, text: str) -> None:
 
 
 def _told(error: Exception) -> str:
-    """The first line of an error: those of numba are long."""
-    lines = str(error).strip().splitlines()
+    """The first line of an error: those of numba are long, and in colours."""
+    lines = re.sub(r"\x1b\[\d*m", "", str(error)).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _dispatcher(function: F, signatures: tuple[str, ...], any_order: bool, inline: bool) -> F:
     import numba
 
-    if numba.config.DISABLE_JIT:
+    if getattr(numba.config, "DISABLE_JIT", False):
         raise RuntimeError("NUMBA_DISABLE_JIT is set")
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
     if any_order:

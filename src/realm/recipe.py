@@ -14,7 +14,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, Field, PositiveFloat, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PositiveFloat,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
 
 from realm.data.config import DataConfig
 from realm.files import sha256_json
@@ -69,6 +76,10 @@ class Recipe(Strict):
         if len(set(seeds)) != len(seeds) or min(seeds) < 0:
             raise ValueError(f"expected different seeds of 0 or more, got {seeds}")
         return seeds
+
+    @field_serializer("signal")
+    def _plain_signal(self, signal: SignalConfig) -> dict[str, Any]:
+        return signal.to_dict()
 
     def resolved(self) -> dict[str, Any]:
         """Every setting, defaults included, as JSON values."""

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from realm.nn import blocks, fusing, mamba2
+from realm.nn import fusing, mamba2
+from realm.nn.compiled import mixer as mixer_module
 from realm.nn.compiled.block import Parameters
 from realm.nn.compiled.mixer import fused_mixer
 from realm.nn.fusing import FUSED_LENGTH
@@ -52,7 +53,7 @@ NAMES = ["y", "conv", "ssm", "dx", "d conv", "d ssm"]
 def test_outputs_and_gradients_are_those_of_the_plain_mixer(
     length, conv_kernel, block_bytes, monkeypatch
 ):
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(mixer_module, "BLOCK_BYTES", block_bytes)
     mixer, inputs = case(length, torch.float64, conv_kernel)
     names = [*NAMES, *(f"d {name}" for name, _ in mixer.named_parameters())]
     found, expected = results(mixer, inputs, plain=False), results(mixer, inputs, plain=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from realm.nn.rms_norm import RMSNorm
+from realm.nn.norms import RMSNorm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from realm.nn import blocks
-from realm.nn.ssd import ssd, ssd_autograd, ssd_recurrence
+from realm.nn.ssd import ssd, ssd_recurrence
 
 NAMES = ("y", "final state", "dx", "ddt", "dA", "dB", "dC", "d initial state")
 
@@ -64,17 +63,6 @@ def test_agrees_for_any_shape(length, batch, h, p, n, chunk, seed):
     torch.manual_seed(seed)
     inputs = draw(length, batch=batch, h=h, p=p, n=n)
     assert_agrees(lambda *t: ssd(*t, chunk=chunk), inputs)
-
-
-def test_plain_chunks_agree_with_the_recurrence():
-    torch.manual_seed(0)
-    assert_agrees(lambda *t: ssd_autograd(*t, 20), draw(60))
-
-
-def test_blocks_of_one_sequence_agree(monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1)
-    torch.manual_seed(0)
-    assert_agrees(ssd, draw(60))
 
 
 def test_gradcheck_with_state_in_and_out():

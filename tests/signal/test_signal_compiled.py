@@ -14,7 +14,6 @@ from signal_examples import clean_and_faulty, computed_by, fitted, lfp
 from test_signal_contract import inputs_of_stages, other_future
 
 from realm.signal import BandPower, Bands, Guarded, SignalChain, SignalConfig
-from realm.signal.coefficients import coefficients, with_coefficients
 from realm.signal.compiled import compiled_step
 from realm.signal.compiled.filters import CompiledBands
 
@@ -162,10 +161,10 @@ def test_samples_that_cannot_be_written_or_lie_badly_in_memory(chain: SignalChai
 def test_coefficients_that_were_given_are_those_that_run(chain: SignalChain) -> None:
     x = clean_and_faulty(RATE)[0]
     before = chain.forward(x).values
-    stored = coefficients(chain)
+    stored = chain.coefficients()
     for sos in stored.values():
         sos[:, :3] += 1e-12
-    nudged = with_coefficients(chain, stored)
+    nudged = chain.with_coefficients(stored)
     fast, plain = (each.forward(x).values for each in (nudged, nudged.plain()))
     assert_agree(fast, plain)
     assert (fast != before).any()

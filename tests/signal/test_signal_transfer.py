@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, iirnotch, tf2sos
 
-from realm.signal import transfer
+from realm.signal import filters as transfer
 
 RATES_HZ = (508.6, 1000.0, 30_000.0)
 

@@ -23,15 +23,16 @@ from realm.data.sessions import PreparedSession, open_prepared
 from realm.data.windows import WindowSource
 from realm.recordings.recording import Recording
 from realm.signal import SignalChain, SignalConfig
-from realm.signal.config import SLOW_NAME
-from realm.signal.filters import (
+from realm.signal.features import (
     BAND_ORDER,
     HIGHPASS_ORDER,
-    NOTCH_WIDTH_HZ,
     SLOW_ORDER,
+    BandPower,
     Bands,
-    LineNotch,
+    Feature,
+    SlowPotential,
 )
+from realm.signal.filters import NOTCH_WIDTH_HZ, LineNotch
 from realm.signal.stage import Banded, Features, Floats, Guarded
 
 SEGMENT_S, WINDOW_S = 10.0, 5.0
@@ -53,7 +54,8 @@ def whole_session_features(recording: Recording, config: SignalConfig) -> NDArra
         if isinstance(stage, LineNotch):
             x = Guarded(_notched(x.samples, stage.removed_hz, chain.filter_rate_hz), x.bad, x.raw)
         elif isinstance(stage, Bands):
-            x = _bands(x, chain)
+            columns = [_band(x.samples, part, chain.filter_rate_hz) for part in stage.parts]
+            x = Banded(np.stack(columns, axis=-1), x.bad, x.raw)  # (samples, channels, bands)
         else:
             x, _ = stage.step(x, stage.initial_state())
     return _z_score(x)
@@ -66,22 +68,22 @@ def _notched(samples: Floats, removed_hz: list[float], rate_hz: float) -> Floats
     return samples
 
 
-def _bands(x: Guarded, chain: SignalChain) -> Banded:
-    columns = [_band(x.samples, name, band, chain) for name, band in chain.bands_hz.items()]
-    return Banded(np.stack(columns, axis=-1), x.bad, x.raw)  # (samples, channels, bands)
-
-
-def _band(samples: Floats, name: str, band_hz: tuple[float, float], chain: SignalChain) -> Floats:
-    rate, (low, high) = chain.filter_rate_hz, band_hz
-    if name == SLOW_NAME:
+def _band(samples: Floats, part: Feature, rate: float) -> Floats:
+    low, high = part.band_hz
+    if isinstance(part, SlowPotential):
         slow = sosfiltfilt(butter(SLOW_ORDER, high, "lowpass", fs=rate, output="sos"), samples, 0)
         if low == 0:
             return np.asarray(slow)
         drift = butter(HIGHPASS_ORDER, low, "highpass", fs=rate, output="sos")
         return np.asarray(sosfiltfilt(drift, slow, axis=0))
-    sos = butter(BAND_ORDER, band_hz, "bandpass", fs=rate, output="sos")
+    if not isinstance(part, BandPower):
+        raise ValueError(
+            f"signal.features.{part.name}: expected slow potential or band power, which can be "
+            f"computed both ways in time, got {type(part).__name__}; leave it out of this protocol"
+        )
+    sos = butter(BAND_ORDER, part.band_hz, "bandpass", fs=rate, output="sos")
     power = np.square(sosfiltfilt(sos, samples, axis=0))
-    smoothing = chain.config.smoothing_ms * rate / 1000  # samples
+    smoothing = part.smoothing_ms * rate / 1000  # samples
     keep = float(np.exp(-1 / smoothing)) if smoothing > 0 else 0.0
     one_pole = np.array([[1 - keep, 0, 0, 1, -keep, 0]])
     return np.asarray(sosfiltfilt(one_pole, power, axis=0, padtype="even"))  # stays above zero

@@ -53,7 +53,7 @@ def draw_signal(
 
 def _first_levels(chain: SignalChain) -> Levels:
     mean, std = _statistics(chain)
-    power = [name != SLOW_NAME for name in chain.bands_hz]
+    power = np.array(chain.logarithmic)
     amplitude = np.where(power, np.exp(np.clip(mean, -200, 20) / 2), std)
     return Levels(amplitude, np.zeros_like(amplitude))
 
@@ -64,9 +64,9 @@ def _adjusted(chain: SignalChain, levels: Levels, samples: Reals) -> Levels:
     settled = chain.n_bins(round(SETTLED_S * chain.sampling_rate_hz))
     found = chain.with_normalization(None).forward(samples).values[settled:]
     amplitude, movement = levels.amplitude.copy(), levels.movement.copy()
-    for band, name in enumerate(chain.bands_hz):
+    for band, power in enumerate(chain.logarithmic):
         here, varied = found[..., band].mean(axis=0), found[..., band].std(axis=0)
-        if name == SLOW_NAME:
+        if not power:
             amplitude[:, band] *= std[:, band] / np.maximum(varied, 1e-300)
             movement[:, band] = 0.5
         else:
@@ -92,7 +92,7 @@ def _drawn(
             noise = _unit(_filtered(rng.normal(size=n), _inner(chain, kind), rate))
             shared = _unit(latents @ rng.normal(size=LATENTS))
             moved = levels.movement[channel, band]
-            if kind == SLOW_NAME:
+            if not chain.logarithmic[band]:
                 noise = np.sqrt(1 - moved**2) * noise + moved * shared
             else:
                 noise *= np.exp(moved * np.clip(shared, -FARTHEST, FARTHEST) / 2)

@@ -125,7 +125,7 @@ def check_step(content: bytes, bundle: Bundle, bins: int = CHECKED_BINS) -> Chec
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    student = make_student(bundle.weights, bundle.sizes, "float64", "numpy")
+    student = make_student(bundle.weights, bundle.sizes, "float64")
     features = np.random.default_rng(0).normal(size=(bins, bundle.sizes.features))
     features = features.astype(np.float32)
     expected, after = student.step(features, student.initial_state())

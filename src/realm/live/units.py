@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.signal.limits import GuardLimits
+from realm.signal.guard import GuardLimits
 
 LARGEST_RATIO = 30.0  # between a unit and the next lie 1000; days differ by less than this
 LEAST_SHARE = 0.25  # of the usable channels that must vary for a judgement

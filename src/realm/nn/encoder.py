@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from torch import Tensor, nn
 
 from realm.nn.mamba2 import BidirectionalMamba2, Mamba2, Mamba2State
-from realm.nn.rms_norm import RMSNorm
+from realm.nn.norms import RMSNorm
 
 
 class EncoderConfig(BaseModel):

@@ -22,9 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from realm.nn.causal_conv import causal_conv_silu
 from realm.nn.fusing import fused
-from realm.nn.gated_norm import gated_norm
+from realm.nn.norms import gated_norm
 from realm.nn.ssd import ssd
 
 STREAMED_LENGTH = 500  # bins at a time where no gradient is wanted
@@ -151,6 +150,24 @@ class Mamba2(nn.Module):
             self.norm_weight,
             self.out.weight,
         )
+
+
+def causal_conv_silu(recent: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve each channel over time and apply SiLU.
+
+    Shifted products take less time on a CPU than a general convolution, for four taps.
+
+    recent (batch, kernel - 1 + time, channels) begins with the last inputs before the chunk;
+    weight (kernel, channels), the last tap for the present; bias (channels,).
+    Returns (batch, time, channels).
+    """
+    time = recent.shape[1] - len(weight) + 1
+    if time == 1:
+        return F.silu((recent * weight).sum(1, keepdim=True) + bias)
+    y = bias
+    for lag, tap in enumerate(weight):
+        y = torch.addcmul(y, recent[:, lag : lag + time], tap)
+    return F.silu(y)
 
 
 def _pieces(x: Tensor, longest: int) -> list[Tensor]:

@@ -9,7 +9,7 @@ the input and B; the output reads the state with C::
 `ssd` computes it in chunks of matrix products and `ssd_recurrence` one instant at a time, which is
 the definition the rest is tested against.
 
-Letters of the paper, used here, in `ssd_blocked.py` and in `mamba2.py` only:
+Letters of the paper, used here, in `mamba2.py` and in `compiled` only:
     b batch, l time, h heads, p channels of one head, n size of the state per channel,
     c number of chunks, q instants in a chunk;
     A rate of decay of a head (negative), dt step size, B into the state, C out of the state.
@@ -24,8 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from realm.nn.ssd_blocked import LOWEST_EXPONENT, blocked_ssd, causal_ones
-
+LOWEST_EXPONENT = -60.0  # a decay below e^-60 forgets all
 # Up to this length the recurrence is cheaper than the set-up of the chunks.
 RECURRENT_LENGTH = 4
 
@@ -64,8 +63,7 @@ def ssd(
     if padding:  # dt = 0 leaves the state as it is
         x = F.pad(x, (0, 0, 0, 0, 0, padding))
         dt, B, C = (F.pad(t, (0, 0, 0, padding)) for t in (dt, B, C))
-    in_chunks = blocked_ssd if x.device.type == "cpu" else ssd_autograd
-    y, final = in_chunks(x, dt, A, B, C, state, q)
+    y, final = _in_chunks(x, dt, A, B, C, state, q)
     return y[:, :length], final
 
 
@@ -84,13 +82,13 @@ def ssd_recurrence(
     return y, state
 
 
-def ssd_autograd(
+def _in_chunks(
     x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor, q: int
 ) -> tuple[Tensor, Tensor]:
-    """Run the chunks with torch's own gradients, for accelerators and second derivatives.
+    """Run the chunks: as `ssd`, for a length that `q` divides.
 
-    As `ssd`, for a length that `q` divides. Exponents are clamped before `exp`: a decay of less
-    than e^-60 is nothing, and `exp` of very negative numbers is slow on a CPU.
+    Exponents are clamped before `exp`: a decay of less than e^-60 is nothing, and `exp` of very
+    negative numbers is slow on a CPU.
     """
     b, length, h, p = x.shape
     n, c = B.shape[-1], length // q
@@ -100,7 +98,7 @@ def ssd_autograd(
     by_head = decay.transpose(1, 2)  # (b c, h, q)
 
     # 1. Inside a chunk: y_i = sum over j <= i of (C_i . B_j) exp(decay_i - decay_j) u_j.
-    overlap = C @ B.transpose(1, 2) * causal_ones(q, x)  # (b c, q, q), shared by the heads
+    overlap = (C @ B.transpose(1, 2)).tril()  # (b c, q, q), shared by the heads
     kernel = (by_head[..., :, None] - by_head[..., None, :]).clamp(LOWEST_EXPONENT, 0).exp()
     y = ((kernel * overlap[:, None]) @ u.transpose(1, 2)).transpose(1, 2)  # (b c, q, h, p)
 

@@ -6,9 +6,9 @@ from realm.signal.binning import Binning, LogPower
 from realm.signal.chain import ChainState, SignalChain
 from realm.signal.config import SignalConfig, resolve_bands
 from realm.signal.decimation import Decimation, decimation_factor
-from realm.signal.filters import BandPower, Bands, LineNotch, SlowPotential
-from realm.signal.guard import Guard
-from realm.signal.limits import GuardLimits, fit_limits
+from realm.signal.features import BandPower, Bands, Feature, SlowPotential
+from realm.signal.filters import LineNotch
+from realm.signal.guard import Guard, GuardLimits, fit_limits
 from realm.signal.normalize import NormalizationFit, NormalizationStatistics, Normalize
 from realm.signal.reference import CommonAverage
 from realm.signal.stage import Banded, Features, Guarded, Stage
@@ -21,6 +21,7 @@ __all__ = [
     "ChainState",
     "CommonAverage",
     "Decimation",
+    "Feature",
     "Features",
     "Guard",
     "GuardLimits",

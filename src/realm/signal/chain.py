@@ -22,9 +22,9 @@ from realm.signal.checks import (
 )
 from realm.signal.config import SLOW_NAME, SignalConfig, resolve_bands
 from realm.signal.decimation import Decimation, decimation_factor
-from realm.signal.filters import BandPower, Bands, LineNotch, SlowPotential
-from realm.signal.guard import Guard
-from realm.signal.limits import GuardLimits, fit_limits
+from realm.signal.features import Bands, Feature, make_feature
+from realm.signal.filters import LineNotch
+from realm.signal.guard import Guard, GuardLimits, fit_limits
 from realm.signal.normalize import NormalizationFit, NormalizationStatistics, Normalize
 from realm.signal.reference import FEWEST, CommonAverage
 from realm.signal.stage import Features, Floats, Stage, Step
@@ -92,8 +92,9 @@ class SignalChain:
             stages.append(CommonAverage(channels, rate))
         if config.line_hz is not None:
             stages.append(LineNotch(config.line_hz, NOTCH_REACH * highest, channels, rate))
-        parts = tuple(self._band(name, band) for name, band in self.bands_hz.items())
-        power = [column for column, part in enumerate(parts) if part.logarithmic]
+        parts = tuple(self._feature(name, band) for name, band in self.bands_hz.items())
+        self.logarithmic = tuple(part.logarithmic for part in parts)
+        power = [column for column, taken in enumerate(self.logarithmic) if taken]
         stages += [Bands(parts), self._binning]
         if power:
             stages.append(LogPower(power, self._power_floor()))
@@ -101,11 +102,13 @@ class SignalChain:
             stages.append(Normalize(self.normalization))
         return stages
 
-    def _band(self, name: str, band_hz: tuple[float, float]) -> SlowPotential | BandPower:
-        channels, rate = self.n_channels, self.filter_rate_hz
-        if name == SLOW_NAME:
-            return SlowPotential(name, band_hz, channels, rate)
-        return BandPower(name, band_hz, self.config.smoothing_ms, channels, rate)
+    def _feature(self, name: str, band_hz: tuple[float, float]) -> Feature:
+        settings: dict[str, Any] = {"kind": "slow_potential" if name == SLOW_NAME else "band_power"}
+        settings |= self.config.features.get(name, {})
+        if settings["kind"] == "band_power":
+            settings = {"smoothing_ms": self.config.smoothing_ms} | settings
+        settings["band_hz"] = band_hz
+        return make_feature(name, settings, self.n_channels, self.filter_rate_hz)
 
     def _power_floor(self) -> Floats:
         if not self.limits.fitted:
@@ -275,6 +278,20 @@ class SignalChain:
             self.limits,
             self.normalization,
         )
+
+    def coefficients(self) -> dict[str, Floats]:
+        """The arrays of every filter and feature, by name: what a bundle carries."""
+        return storage.coefficients(self.stages)
+
+    def with_coefficients(self, stored: Mapping[str, NDArray[Any]]) -> SignalChain:
+        """The same chain with these arrays, to the bit.
+
+        Raises:
+            ValueError: they are not the coefficients of this chain's filters and features.
+        """
+        fresh = self._with(self.limits, self.normalization)  # its filters belong to nobody else
+        storage.use_coefficients(fresh.stages, stored)
+        return fresh
 
     @classmethod
     def load_state(

@@ -46,6 +46,8 @@ class SignalConfig:
             from the centre, which an amplifier at its rail gives.
         dead_ms: a channel that was bad for this long in a row is masked.
         recovery_ms: a masked channel is trusted again after this long without a bad sample.
+        features: further features by name: each has a `kind` of `realm.signal.features.KINDS` or of
+            another package, the band `band_hz` that it looks at, and what its kind takes.
         decimate_to_hz: rate at which the filters run, as nearly as a whole factor allows. None
             decimates recordings above 5 kHz, to 1 kHz or three times the highest band edge; 0
             never decimates.
@@ -69,6 +71,7 @@ class SignalConfig:
     dead_ms: float = 2000.0
     recovery_ms: float = 500.0
     decimate_to_hz: float | None = None
+    features: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _one_of("preset", self.preset, get_args(Preset))
@@ -92,6 +95,33 @@ class SignalConfig:
         if self.slow_hz is not None:
             object.__setattr__(self, "slow_hz", _band("slow_hz", self.slow_hz, zero=True))
         self._check_bands()
+        self._check_features()
+
+    def _check_features(self) -> None:
+        if not isinstance(self.features, Mapping):
+            raise ValueError(f"features: expected a table for each name, got {self.features!r}")
+        taken = {SLOW_NAME, *(MULTIBAND_HZ if self.preset == "multiband" else self.bands_hz)}
+        checked = {}
+        for name, settings in self.features.items():
+            where = f"features.{name}"
+            if not isinstance(settings, Mapping) or not isinstance(settings.get("kind"), str):
+                raise ValueError(
+                    f"{where}: expected kind and band_hz with the settings of that kind, got "
+                    f'{settings!r}; write for example {{kind = "band_power", band_hz = [4, 10]}}'
+                )
+            if name in taken:
+                raise ValueError(
+                    f"{where}: expected a name that no band has, got {name!r}; choose another"
+                )
+            band = _band(f"{where}.band_hz", settings.get("band_hz"), zero=True)
+            checked[name] = {**settings, "band_hz": band}
+            for key, value in settings.items():
+                if not _plain(value):
+                    raise ValueError(
+                        f"{where}.{key}: expected text, a finite number, true, false or a list of "
+                        f"them, got {value!r}"
+                    )
+        object.__setattr__(self, "features", checked)
 
     def _check_bands(self) -> None:
         if not isinstance(self.bands_hz, Mapping):
@@ -111,10 +141,11 @@ class SignalConfig:
                 f"bands_hz: the name {SLOW_NAME!r} belongs to the slow potential; "
                 "choose another name for the power band"
             )
-        if self.slow_hz is None and not bands and self.preset != "multiband":
+        none = self.slow_hz is None and not bands and not self.features
+        if none and self.preset != "multiband":
             raise ValueError(
                 f"slow_hz: expected (low, high) in Hz, got None, and preset {self.preset!r} "
-                'has no other feature; give slow_hz, or bands_hz with preset "custom"'
+                'has no other feature; give slow_hz, features, or bands_hz with preset "custom"'
             )
 
     @classmethod
@@ -130,8 +161,14 @@ class SignalConfig:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """The configuration as plain values; `from_dict` gives it back."""
-        return asdict(self)
+        """The configuration as plain values; `from_dict` gives it back.
+
+        Without features of one's own there is no such key, as in files from before there were any.
+        """
+        values = asdict(self)
+        return (
+            values if values["features"] else {k: v for k, v in values.items() if k != "features"}
+        )
 
 
 def highest_hz(config: SignalConfig) -> float:
@@ -141,6 +178,7 @@ def highest_hz(config: SignalConfig) -> float:
         edges |= MULTIBAND_HZ
     if config.slow_hz is not None:
         edges[SLOW_NAME] = config.slow_hz
+    edges |= {name: settings["band_hz"] for name, settings in config.features.items()}
     return max(high for _, high in edges.values())
 
 
@@ -160,6 +198,7 @@ def resolve_bands(config: SignalConfig, sampling_rate_hz: float) -> dict[str, tu
     if config.preset == "multiband":
         preset.update(MULTIBAND_HZ)
     chosen.update(config.bands_hz)
+    chosen.update({name: settings["band_hz"] for name, settings in config.features.items()})
     cut = {
         name: (low, min(high, top))
         for name, (low, high) in preset.items()
@@ -179,6 +218,13 @@ def resolve_bands(config: SignalConfig, sampling_rate_hz: float) -> dict[str, tu
 
 def _listed(bands: Mapping[str, tuple[float, float]]) -> str:
     return ", ".join(f"{name} ({low:g} to {high:g} Hz)" for name, (low, high) in bands.items())
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_plain(each) for each in value)
+    number = isinstance(value, int | float) and math.isfinite(value)
+    return number or isinstance(value, str)
 
 
 def _one_of(name: str, value: object, valid: tuple[str, ...]) -> None:

@@ -1,35 +1,35 @@
-"""Causal filters: line notch, slow potential and band power, as second-order sections.
+"""Causal filters as second-order sections, and what each must be by its definition.
 
 Sections run in float64 with their state carried from chunk to chunk, so that a chunk boundary
 changes nothing. Low bands at high rates need the precision: float32 errs by a part in 400.
+
+A bundle brings coefficients with it. They are compared with the transfer function in closed form,
+well inside the unit circle of z^-1: there a sum of powers is accurate however near the poles lie to
+the circle, and two different filters have different values.
+
+Source: the bilinear transform s = (1 - z^-1) / (1 + z^-1) of Butterworth's low-pass
+1 / prod(s - p_k), with edges warped to tan(pi f / rate).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from realm.signal.config import USABLE_SHARE
-from realm.signal.stage import Banded, Floats, Guarded
-from realm.signal.transfer import (
-    Transfer,
-    agrees,
-    bandpass,
-    highpass,
-    in_series,
-    lowpass,
-    notch,
-    response,
-)
+from realm.signal.stage import Floats, Guarded
 
 NOTCH_WIDTH_HZ = 2.0
-SLOW_ORDER = 4
-HIGHPASS_ORDER = 2
-BAND_ORDER = 3
 NEGLIGIBLE = 1e-100  # volts; a silent filter is set to rest here, denormal numbers are slow
+Complex = NDArray[np.complex128]
+Transfer = Callable[[Complex], Complex]  # of z^-1
+
+POINTS = 0.5 * np.exp(1j * np.linspace(0, np.pi, 16))
+TOLERANCE = 1e-9  # of the largest value; rounding is far below it, another filter far above
 
 
 class Sections:
@@ -89,7 +89,37 @@ class Sections:
         return float(-turn / (2 * np.pi * (around[1] - around[0])) * 1000)
 
 
-class LineNotch:
+class Filtered:
+    """Something that runs sections: their coefficients as arrays, and given ones to run with."""
+
+    @property
+    def sections(self) -> dict[str, Sections]:
+        """Its filters by name."""
+        raise NotImplementedError
+
+    def array_names(self) -> tuple[str, ...]:
+        """Names of `arrays`, without designing a filter."""
+        return tuple(self.sections)
+
+    def arrays(self) -> dict[str, Floats]:
+        """The coefficients (sections, 6) of every filter, by name."""
+        return {name: sections.sos.copy() for name, sections in self.sections.items()}
+
+    def use(self, arrays: Mapping[str, Floats]) -> None:
+        """Run with these coefficients, to the bit.
+
+        Raises:
+            ValueError: they are those of another filter.
+        """
+        for name, sections in self.sections.items():
+            if not sections.use(np.array(arrays[name], dtype=np.float64)):
+                raise ValueError(
+                    f"expected the coefficients that the settings give for {name!r}, got those of "
+                    "another filter"
+                )
+
+
+class LineNotch(Filtered):
     """Removes the mains frequency and its harmonics.
 
     Harmonics are removed below 0.45 of the sampling rate and up to `highest_hz`, beyond which
@@ -138,185 +168,76 @@ class LineNotch:
         return Guarded(samples, x.bad, x.raw), state
 
 
-class SlowPotential:
-    """The slow potential as an amplitude: Butterworth low-pass, and high-pass if low > 0."""
-
-    logarithmic = False
-
-    def __init__(
-        self, name: str, band_hz: tuple[float, float], n_channels: int, sampling_rate_hz: float
-    ) -> None:
-        self.name, self.band_hz = name, band_hz
-        (low, high), rate_hz = band_hz, sampling_rate_hz
-        parts, order = [lowpass(SLOW_ORDER, high, rate_hz)], SLOW_ORDER
-        if low > 0:
-            parts, order = [*parts, highpass(HIGHPASS_ORDER, low, rate_hz)], order + HIGHPASS_ORDER
-        transfer = in_series(*parts)
-        self._sections = Sections(order // 2, transfer, self._designed, n_channels, rate_hz)
-
-    def _designed(self) -> Any:
-        from scipy.signal import butter
-
-        (low, high), rate_hz = self.band_hz, self._sections.sampling_rate_hz
-        sos = butter(SLOW_ORDER, high, "lowpass", fs=rate_hz, output="sos")
-        if low > 0:
-            slow = butter(HIGHPASS_ORDER, low, "highpass", fs=rate_hz, output="sos")
-            sos = np.vstack([sos, slow])
-        return sos
-
-    @property
-    def latency_ms(self) -> float:
-        """Its group delay in the middle of the band, on a scale of octaves."""
-        low, high = self.band_hz
-        return self._sections.delay_ms(float(np.sqrt(max(low, high / 100) * high)))
-
-    @property
-    def sections(self) -> dict[str, Sections]:
-        """Its filters by name."""
-        return {"band": self._sections}
-
-    def describe(self) -> str:
-        """One line for people."""
-        return f"{self.name}: amplitude {self.band_hz[0]:g} to {self.band_hz[1]:g} Hz"
-
-    @property
-    def rows(self) -> int:
-        """Of its state (rows, channels): two for each section."""
-        return 2 * self._sections.count
-
-    def initial_state(self) -> Floats:
-        """At rest."""
-        return np.zeros((self.rows, self._sections.n_channels))
-
-    def step(self, x: Guarded, state: Floats) -> tuple[Floats, Floats]:
-        """(samples, channels) in, volts out."""
-        channels = self._sections.n_channels
-        y, after = self._sections.step(x.samples, state.reshape(-1, 2, channels))
-        return y, after.reshape(-1, channels)
+def lowpass(order: int, edge_hz: float, rate_hz: float) -> Transfer:
+    """Butterworth low-pass."""
+    return lambda delay: _prototype(order, _analog(delay) / _warped(edge_hz, rate_hz))
 
 
-class BandPower:
-    """Smoothed power of one band: Butterworth band-pass, square, one-pole low-pass.
-
-    The smoothing stands still while a channel is bad, so that a gap is no drop in power.
-    """
-
-    logarithmic = True
-
-    def __init__(
-        self,
-        name: str,
-        band_hz: tuple[float, float],
-        smoothing_ms: float,
-        n_channels: int,
-        sampling_rate_hz: float,
-    ) -> None:
-        self.name, self.band_hz = name, band_hz
-        self._smoothing_ms = smoothing_ms
-        samples = smoothing_ms * sampling_rate_hz / 1000
-        self._keep = keep = float(np.exp(-1 / samples)) if samples > 0 else 0.0
-        self._band = Sections(
-            BAND_ORDER,
-            bandpass(BAND_ORDER, band_hz, sampling_rate_hz),
-            self._band_pass,
-            n_channels,
-            sampling_rate_hz,
-        )
-        self._smooth = Sections(
-            1,
-            lambda delay: (1 - keep) / (1 - keep * delay),
-            self._one_pole,
-            n_channels,
-            sampling_rate_hz,
-        )
-
-    def _band_pass(self) -> Any:
-        from scipy.signal import butter
-
-        rate_hz = self._band.sampling_rate_hz
-        return butter(BAND_ORDER, self.band_hz, "bandpass", fs=rate_hz, output="sos")
-
-    def _one_pole(self) -> Any:
-        return np.array([[1 - self._keep, 0, 0, 1, -self._keep, 0]])
-
-    @property
-    def latency_ms(self) -> float:
-        """Group delay of the band-pass in its middle, and the smoothing's time constant."""
-        low, high = self.band_hz
-        return self._band.delay_ms(float(np.sqrt(low * high))) + self._smoothing_ms
-
-    @property
-    def sections(self) -> dict[str, Sections]:
-        """Its filters by name."""
-        return {"band": self._band, "smoothing": self._smooth}
-
-    def describe(self) -> str:
-        """One line for people."""
-        return f"{self.name}: log power {self.band_hz[0]:g} to {self.band_hz[1]:g} Hz"
-
-    @property
-    def rows(self) -> int:
-        """Of its state (rows, channels): two for each section, and the latest smoothed power."""
-        return 2 * (self._band.count + self._smooth.count) + 1
-
-    def initial_state(self) -> Floats:
-        """At rest."""
-        return np.zeros((self.rows, self._band.n_channels))
-
-    def step(self, x: Guarded, state: Floats) -> tuple[Floats, Floats]:
-        """(samples, channels) in, volts squared out."""
-        if not len(x.samples):
-            return x.samples, state
-        channels, latest = self._band.n_channels, state[-1]
-        sections = state[:-1].reshape(-1, 2, channels)
-        band, after = self._band.step(x.samples, sections[:-1])
-        power = np.square(band)
-        level, smooth = self._smooth.step(power, sections[-1:])
-        for channel in np.flatnonzero(x.bad.any(axis=0)):
-            one, good = [channel], ~x.bad[:, channel]
-            kept, smooth[..., one] = self._smooth.step(power[good][:, one], sections[-1:, :, one])
-            latest_good = np.cumsum(good)  # counted from 1, the level before this chunk is 0
-            level[:, channel] = np.append(latest[channel], kept)[latest_good]
-        rows = np.concatenate([after, smooth]).reshape(-1, channels)
-        return level, np.concatenate([rows, level[-1:]])
+def highpass(order: int, edge_hz: float, rate_hz: float) -> Transfer:
+    """Butterworth high-pass."""
+    return lambda delay: _prototype(order, _warped(edge_hz, rate_hz) / _analog(delay))
 
 
-class Bands:
-    """All bands side by side; its latency is that of the slowest."""
+def bandpass(order: int, band_hz: tuple[float, float], rate_hz: float) -> Transfer:
+    """Butterworth band-pass, of twice the order."""
+    low, high = (_warped(edge_hz, rate_hz) for edge_hz in band_hz)
 
-    def __init__(self, parts: tuple[SlowPotential | BandPower, ...]) -> None:
-        self.parts = parts
+    def transfer(delay: Complex) -> Complex:
+        s = _analog(delay)
+        return _prototype(order, (s * s + low * high) / ((high - low) * s))
 
-    @property
-    def latency_ms(self) -> float:
-        """That of the slowest."""
-        return max(part.latency_ms for part in self.parts)
+    return transfer
 
-    @property
-    def sections(self) -> dict[str, Sections]:
-        """All filters, by band and name."""
-        return {
-            f"{part.name}.{name}": sections
-            for part in self.parts
-            for name, sections in part.sections.items()
-        }
 
-    def describe(self) -> str:
-        """One line for people."""
-        return "; ".join(f"{part.describe()} ({part.latency_ms:.0f} ms)" for part in self.parts)
+def notch(frequency_hz: float, width_hz: float, rate_hz: float) -> Transfer:
+    """Second-order notch, 3 dB down at `width_hz` around its frequency."""
+    turn = np.cos(2 * np.pi * frequency_hz / rate_hz)
+    gain = 1 / (1 + np.tan(np.pi * width_hz / rate_hz))
 
-    def initial_state(self) -> Floats:
-        """All at rest: (rows, channels), those of the first band first."""
-        return np.concatenate([part.initial_state() for part in self.parts])
+    def transfer(delay: Complex) -> Complex:
+        above = gain * (1 - 2 * turn * delay + delay**2)
+        passed: Complex = above / (1 - 2 * gain * turn * delay + (2 * gain - 1) * delay**2)
+        return passed
 
-    def step(self, x: Guarded, state: Floats) -> tuple[Banded, Floats]:
-        """Filter one chunk into (samples, channels, bands)."""
-        values = np.empty((*x.samples.shape, len(self.parts)))
-        after: list[Floats] = []
-        ends = np.cumsum([part.rows for part in self.parts])[:-1]
-        for column, (part, before) in enumerate(
-            zip(self.parts, np.split(state, ends), strict=True)
-        ):
-            values[..., column], new = part.step(x, before)
-            after.append(new)
-        return Banded(values, x.bad, x.raw), np.concatenate(after)
+    return transfer
+
+
+def in_series(*parts: Transfer) -> Transfer:
+    """One after the other; nothing at all is 1."""
+
+    def transfer(delay: Complex) -> Complex:
+        product = np.ones_like(delay)
+        for part in parts:
+            product = product * part(delay)
+        return product
+
+    return transfer
+
+
+def response(sos: Floats, delay: Complex) -> Complex:
+    """The transfer function of second-order sections (sections, 6) at these z^-1."""
+    powers = delay ** np.arange(3)[:, None]
+    quotients = (sos[:, :3] @ powers) / (sos[:, 3:] @ powers)
+    product: Complex = np.prod(quotients, axis=0)
+    return product
+
+
+def agrees(sos: Floats, transfer: Transfer) -> bool:
+    """Whether these sections are the filter that the transfer function defines."""
+    expected = transfer(POINTS)
+    apart = np.abs(response(sos, POINTS) - expected).max()
+    return bool(apart <= TOLERANCE * np.abs(expected).max())
+
+
+def _analog(delay: Complex) -> Complex:
+    return (1 - delay) / (1 + delay)
+
+
+def _warped(frequency_hz: float, rate_hz: float) -> float:
+    return float(np.tan(np.pi * frequency_hz / rate_hz))
+
+
+def _prototype(order: int, s: Complex) -> Complex:
+    poles = np.exp(1j * np.pi * (2 * np.arange(order) + order + 1) / (2 * order))
+    product: Complex = 1 / np.prod(s - poles[:, None], axis=0)
+    return product

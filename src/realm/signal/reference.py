@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from realm.signal.runs import Hold, HoldState
+from realm.signal.guard import Hold, HoldState
 from realm.signal.stage import Guarded
 
 FEWEST = 4  # channels; the average of fewer holds too much of each of them

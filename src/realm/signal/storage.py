@@ -1,16 +1,23 @@
-"""A chain as JSON-able values and arrays, and back."""
+"""A chain as JSON-able values and arrays, and back, and the coefficients of its filters.
+
+A chain designs its filters from its settings, which takes scipy and time, and another version of
+scipy may round a coefficient differently. So what is deployed carries its coefficients with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realm.signal.config import SignalConfig
-from realm.signal.limits import GuardLimits
+from realm.signal.features import Bands, Feature
+from realm.signal.filters import Filtered, LineNotch
+from realm.signal.guard import GuardLimits
 from realm.signal.normalize import NormalizationStatistics
+from realm.signal.stage import Floats, Stage
 
 FORMAT = 1
 UNDECIMATED = {"decimate_to_hz": 0.0}  # chains from before there was a choice
@@ -80,6 +87,58 @@ def load(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Store
         limits,
         normalization,
     )
+
+
+def coefficients(stages: Sequence[Stage]) -> dict[str, Floats]:
+    """The arrays of every filter and feature of a chain's stages, by name."""
+    return {
+        prefix + name: array
+        for prefix, part in _parts(stages)
+        for name, array in part.arrays().items()
+    }
+
+
+def use_coefficients(stages: Sequence[Stage], stored: Mapping[str, NDArray[Any]]) -> None:
+    """Let these stages run with these arrays, to the bit.
+
+    Coefficients of filters are held against the filters' definition. Of a feature of another
+    package names and shapes are checked here; what the numbers mean, its own `use` checks.
+
+    Raises:
+        ValueError: they are not the arrays of these stages.
+    """
+    parts = list(_parts(stages))
+    names = {prefix + name for prefix, part in parts for name in part.array_names()}
+    if names != set(stored):
+        raise ValueError(
+            f"filters: expected coefficients of {', '.join(sorted(names))}, got those of "
+            f"{', '.join(sorted(stored)) or 'none'}; the file is damaged, make it again"
+        )
+    for prefix, part in parts:
+        given = {name: np.array(stored[prefix + name]) for name in part.array_names()}
+        try:
+            if not isinstance(part, Filtered):
+                _check_shapes(given, part.arrays())
+            part.use(given)
+        except Exception as error:
+            raise ValueError(
+                f"filters: {prefix.rstrip('.') or type(part).__name__}: {error}; the file is "
+                "damaged, make it again"
+            ) from error
+
+
+def _parts(stages: Sequence[Stage]) -> Iterator[tuple[str, LineNotch | Feature]]:
+    for stage in stages:
+        if isinstance(stage, LineNotch):
+            yield "", stage
+        elif isinstance(stage, Bands):
+            yield from ((f"{part.name}.", part) for part in stage.parts)
+
+
+def _check_shapes(given: Mapping[str, Floats], own: Mapping[str, Floats]) -> None:
+    for name, array in own.items():
+        if given[name].shape != array.shape:
+            raise ValueError(f"expected {name!r} of shape {array.shape}, got {given[name].shape}")
 
 
 def _check_keys(values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -19,7 +19,6 @@ from typing import Any, Self
 import numpy as np
 
 from realm.signal import SignalChain
-from realm.signal.coefficients import coefficients, with_coefficients
 from realm.streaming.folder import MANIFEST, Arrays, Content, read_folder, render, write_folder
 from realm.streaming.strict import entries, number, numbers, text, texts, whole
 from realm.streaming.weights import StudentSizes, Weights, check_weights
@@ -150,7 +149,7 @@ class Bundle:
             "versions": dict(self.versions),
             "provenance": dict(self.provenance),
         }
-        filters = {FILTERS + name: array for name, array in coefficients(self.chain).items()}
+        filters = {FILTERS + name: array for name, array in self.chain.coefficients().items()}
         return Content(facts, arrays | filters, dict(self.weights))
 
 
@@ -214,11 +213,11 @@ def _chain(facts: dict[str, Any], arrays: Arrays) -> SignalChain:
         value = channels.get(name, config.get(name))
         if not (name == "line_hz" and value is None):
             number(value, name, low, high)
-    if len(config["bands_hz"]) > MOST_BANDS:
+    count = len(config["bands_hz"]) + len(config.get("features", ()))
+    if count > MOST_BANDS:
         raise ValueError(
-            f"bands_hz: expected at most {MOST_BANDS} bands, got {len(config['bands_hz'])}; "
-            "make the bundle again"
+            f"bands_hz, features: expected at most {MOST_BANDS}, got {count}; make the bundle again"
         )
     filters = {k.removeprefix(FILTERS): a for k, a in arrays.items() if k.startswith(FILTERS)}
     rest = {name: array for name, array in arrays.items() if not name.startswith(FILTERS)}
-    return with_coefficients(SignalChain.load_state(settings, rest), filters)
+    return SignalChain.load_state(settings, rest).with_coefficients(filters)

@@ -1,8 +1,7 @@
 """A block of sequences through the mixer and back: matrix products, and the loops between them.
 
 Letters: s sequences of l bins, l' bins in whole chunks, d width of the layer, i inner width, h
-heads of p channels, n state, c chunks of a sequence, q bins of a chunk, g = s c, u = dt x. The
-names of the steps back are those of `realm.nn.ssd_blocked`, where the mathematics is told.
+heads of p channels, n state, c chunks of a sequence, q bins of a chunk, g = s c, u = dt x.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from realm.nn.compiled import chunks
 from realm.nn.compiled.conv import convolve, convolve_back
 from realm.nn.compiled.norm import gate_and_norm, gate_and_norm_back
-from realm.nn.gated_norm import EPSILON
+from realm.nn.norms import EPSILON
 
 Array = NDArray[np.floating]
 

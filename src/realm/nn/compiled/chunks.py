@@ -2,7 +2,11 @@
 
 Letters as in `realm.nn.ssd`: s sequences, l time (whole chunks), c chunks, q bins of a chunk,
 g = s c, h heads of p channels, n state, i = h p. u = dt x; `decay` is the sum of dt A since the
-chunk began. The mathematics is that of `realm.nn.ssd_blocked`.
+chunk began.
+
+The gradient of `decay` needs no sum over the kernels: scaling the decay at t scales all that y[t]
+reads and divides all that u[t] gives, so it is gy[t] . y[t] - u[t] . du[t], plus at a chunk's end
+what its final state passes on.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import numpy as np
 
 from realm.compiling import compiled
 from realm.nn.compiled.elementary import exp
-from realm.nn.ssd_blocked import LOWEST_EXPONENT
+from realm.nn.ssd import LOWEST_EXPONENT
 
 
 @compiled(any_order=True)

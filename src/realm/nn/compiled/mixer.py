@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from realm.nn.blocks import blocks_of_rows
 from realm.nn.compiled.block import Array, Given, Kept, Parameters, Scratch, back, there
+
+# Size of the largest buffer of a block; a few of them share the cache of a core.
+BLOCK_BYTES = 1 << 20
 
 
 def fused_mixer(
@@ -119,6 +121,9 @@ def _room(x: Array, past: Array, state: Tensor, chunk: int, known: Parameters) -
 
 
 def _blocks(kept: Kept) -> list[slice]:
-    chunk = kept.y.shape[1] // (kept.states.shape[1] - 1)
+    """Cut the batch so that a block takes about `BLOCK_BYTES`, and at least one sequence."""
+    sequences, time, _ = kept.y.shape
+    chunk = time // (kept.states.shape[1] - 1)
     widest = max(kept.projected.shape[2], kept.heads * chunk)
-    return blocks_of_rows(torch.from_numpy(kept.y), kept.y.shape[1] * widest * kept.y.itemsize)
+    size = max(1, BLOCK_BYTES // max(time * widest * kept.y.itemsize, 1))
+    return [slice(i, min(i + size, sequences)) for i in range(0, sequences, size)]

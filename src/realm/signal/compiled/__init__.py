@@ -14,13 +14,13 @@ from __future__ import annotations
 from typing import Any
 
 from realm.signal.binning import Binning, LogPower
-from realm.signal.compiled.bins import CompiledBinning
+from realm.signal.compiled.bins import CompiledBinning, CompiledLogPower, CompiledNormalize
 from realm.signal.compiled.decimation import CompiledDecimation
-from realm.signal.compiled.features import CompiledLogPower, CompiledNormalize
 from realm.signal.compiled.filters import CompiledBands, CompiledNotch
 from realm.signal.compiled.samples import CompiledAverage, CompiledGuard
 from realm.signal.decimation import Decimation
-from realm.signal.filters import Bands, LineNotch
+from realm.signal.features import Bands
+from realm.signal.filters import LineNotch
 from realm.signal.guard import Guard
 from realm.signal.normalize import Normalize
 from realm.signal.reference import CommonAverage

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from realm.compiling import behaved, compiled
-from realm.signal.filters import NEGLIGIBLE, BandPower, Bands, LineNotch, Sections
+from realm.signal.features import BandPower, Bands, SlowPotential
+from realm.signal.filters import NEGLIGIBLE, LineNotch, Sections
 from realm.signal.stage import Banded, Flags, Floats, Guarded
 
 
@@ -94,7 +95,8 @@ def bank(x: Any, bad: Any, sos: Any, starts: Any, power: Any, state: Any, out: A
 
 
 def _stacked(filters: Iterable[Sections]) -> Floats:
-    return np.ascontiguousarray(np.vstack([sections.sos for sections in filters]))
+    every = [sections.sos for sections in filters]
+    return np.ascontiguousarray(np.vstack(every)) if every else np.empty((0, 6))
 
 
 class CompiledNotch:
@@ -114,21 +116,53 @@ class CompiledNotch:
 
 
 class CompiledBands:
-    """As `Bands.step`; the bands of its output lie apart in memory, (samples, bands, channels)."""
+    """As `Bands.step`; the bands of its output lie apart in memory, (samples, bands, channels).
+
+    Features of the kinds known here, and of no subclass, are computed in one pass. Any other one
+    computes itself.
+    """
 
     def __init__(self, stage: Bands) -> None:
-        self._plain = stage.step
-        filters = [list(part.sections.values()) for part in stage.parts]
+        self._stage = stage
+        known = [
+            c for c, part in enumerate(stage.parts) if type(part) in (SlowPotential, BandPower)
+        ]
+        self._others = [c for c in range(len(stage.parts)) if c not in known]
+        parts = [stage.parts[c] for c in known]
+        filters = [list(part.sections.values()) for part in parts]  # type: ignore[attr-defined]
         self._sos = _stacked(each for sections in filters for each in sections)
         counts = np.array([sum(len(each.sos) for each in sections) for sections in filters])
         self._starts = np.cumsum([0, *counts])
-        self._power: Flags = np.array([isinstance(part, BandPower) for part in stage.parts])
+        self._power: Flags = np.array([type(part) is BandPower for part in parts])
+        self._known = known
+        self._rows = np.array(
+            [row for c in known for row in _indices(stage.rows[c])], dtype=np.int64
+        )
 
     def step(self, x: Guarded, state: Floats) -> tuple[Banded, Floats]:
         """Filter one chunk into (samples, channels, bands)."""
         if not len(x.samples):
-            return self._plain(x, state)
+            return self._stage.step(x, state)
         samples, channels = x.samples.shape
-        after, out = state.copy(), np.empty((samples, len(self._power), channels))
-        bank(behaved(x.samples), behaved(x.bad), self._sos, self._starts, self._power, after, out)
+        after, out = state.copy(), np.empty((samples, len(self._stage.parts), channels))
+        if self._others:
+            self._mixed(x, state, after, out)
+        else:
+            self._run(x, after, out)
         return Banded(out.transpose(0, 2, 1), x.bad, x.raw), after
+
+    def _run(self, x: Guarded, state: Floats, out: Floats) -> None:
+        bank(behaved(x.samples), behaved(x.bad), self._sos, self._starts, self._power, state, out)
+
+    def _mixed(self, x: Guarded, state: Floats, after: Floats, out: Floats) -> None:
+        if self._known:
+            rows, columns = state[self._rows], np.empty((len(out), len(self._known), out.shape[2]))
+            self._run(x, rows, columns)
+            after[self._rows], out[:, self._known] = rows, columns
+        for column in self._others:
+            own = self._stage.rows[column]
+            out[:, column], after[own] = self._stage.parts[column].step(x, state[own])
+
+
+def _indices(rows: slice) -> range:
+    return range(rows.start, rows.stop)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from realm.compiling import behaved, compiled
-from realm.signal.guard import Guard, GuardState
+from realm.signal.guard import Guard, GuardState, HoldState
 from realm.signal.reference import CommonAverage
-from realm.signal.runs import HoldState
 from realm.signal.stage import Floats, Guarded
 
 NEVER = np.iinfo(np.int64).max  # samples
@@ -165,7 +164,8 @@ class CompiledGuard:
         )
         out = Guarded(np.empty(raw.shape), np.empty(raw.shape, dtype=np.bool_))
         known = (*self._channels, self._limits, self._dead, self._weight)
-        guard(behaved(raw), *known, *after[:-1], *after.hold, *out[:2])
+        every: Any = (behaved(raw), *known, *after[:-1], *after.hold, out.samples, out.bad)
+        guard(*every)
         return out, after
 
 
