@@ -65,7 +65,6 @@ ALLOWED_AS_TYPES = {"realm.data.windows"}
 
 # Groups of modules that import each other, to be taken apart; there must be no other.
 KNOWN_CIRCLES = [
-    {"realm.signal.compiled", "realm.signal.engine"},
     {"realm.recordings.recording", "realm.recordings.formats"}
     | {f"realm.recordings.formats.{name}" for name in ("channels", "overlay", "series")},
 ]
