@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tiny_recipe import SMALL_RECIPE
 
 from realm.recipe import Recipe, find_recipe, load_recipe, packaged_recipes, parse_recipe
 
@@ -193,3 +194,12 @@ def test_a_feature_of_another_kind_is_chosen_by_a_table(tmp_path: Path) -> None:
     assert "features" not in load_recipe(plain).resolved()["signal"]  # as before there were any
     with pytest.raises(ValueError, match=r"features\.rough.*kind"):
         load_recipe(plain, ["signal.features.rough.band_hz=[1, 2]"])
+
+
+def test_spans_of_version_0_1_are_read_in_ms(tmp_path: Path) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text(SMALL_RECIPE.replace("[pretrain]", "[pretrain]\nmask = { span_bins = [3, 7] }"))
+    assert load_recipe(path).pretrain.mask.span_ms == (60.0, 140.0)  # of 20 ms each
+    path.write_text(SMALL_RECIPE.replace("[pretrain]", '[pretrain]\nmask = { span_bins = "x" }'))
+    with pytest.raises(ValueError, match=r"span_bins.*span_ms"):
+        load_recipe(path)

@@ -21,7 +21,9 @@ from pydantic import (
     ValidationError,
     field_serializer,
     field_validator,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from realm.data.config import DataConfig
 from realm.files import sha256_json
@@ -81,6 +83,21 @@ class Recipe(Strict):
     def _plain_signal(self, signal: SignalConfig) -> dict[str, Any]:
         return signal.to_dict()
 
+    @model_validator(mode="after")
+    def _behavior_where_labels_are_read(self) -> Recipe:
+        if self.data.behavior is None and not self.label_free:
+            raise PydanticCustomError(
+                "behavior_missing",
+                "the key 'data.behavior' is missing; add the path of what is to be decoded, or set "
+                "pretrain.task_weight and distill.task_weight to 0 to train without labels",
+            )
+        return self
+
+    @property
+    def label_free(self) -> bool:
+        """Whether teacher and student are trained without reading any behavior."""
+        return self.pretrain.task_weight == 0 and self.distill.task_weight == 0
+
     def resolved(self) -> dict[str, Any]:
         """Every setting, defaults included, as JSON values."""
         return self.model_dump(mode="json")
@@ -121,11 +138,38 @@ def with_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[st
 
 def parse_recipe(content: dict[str, Any], origin: str) -> Recipe:
     """Check the content of a recipe; `origin` names it in messages."""
+    content = _spans_in_ms(content)
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         lines = [_explain(problem, content) for problem in error.errors()]
         raise ValueError(f"{origin}: " + "; ".join(lines)) from None
+
+
+def _spans_in_ms(content: dict[str, Any]) -> dict[str, Any]:
+    """The content with spans of masks in ms; recipes of version 0.1 say them in bins."""
+    bin_ms = _inside(content, "signal").get("bin_ms", SignalConfig().bin_ms)
+    sections = [("pretrain",), ("baselines", "transformer_mae_probe")]
+    for path in sections:
+        mask = _inside(content, *path, "mask")
+        if "span_bins" in mask and isinstance(bin_ms, (int, float)):
+            content = copy.deepcopy(content)
+            mask = _inside(content, *path, "mask")
+            spans = mask.pop("span_bins")
+            if not isinstance(spans, list | tuple) or not all(
+                isinstance(span, (int, float)) for span in spans
+            ):
+                mask["span_bins"] = spans  # refused below, with the valid keys
+                continue
+            mask.setdefault("span_ms", [span * bin_ms for span in spans])
+    return content
+
+
+def _inside(content: Any, *path: str) -> dict[str, Any]:
+    """The section at `path`, empty where there is none."""
+    for part in path:
+        content = content.get(part) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
 
 
 def find_recipe(source: str | Path) -> Path:
@@ -176,6 +220,8 @@ def _explain(problem: Any, content: dict[str, Any]) -> str:
         valid = ", ".join(_valid_keys(problem["loc"][:-1]))
         section = ".".join(str(part) for part in problem["loc"][:-1]) or "the recipe"
         return f"unknown key {where!r}; valid keys of {section} are: {valid}"
+    if problem["type"] == "behavior_missing":
+        return str(problem["msg"])
     if problem["type"] in ("missing", "missing_argument"):
         return f"the key {where!r} is missing; add it"
     return f"{where}: {problem['msg']}, got {problem['input']!r}"

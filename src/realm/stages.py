@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
@@ -23,9 +23,10 @@ from realm.nn.teacher import Teacher
 from realm.progress import Progress, Relay, relayed
 from realm.recipe import Recipe
 from realm.signal.binning import lookahead_bins
-from realm.training.build import new_student, new_teacher
-from realm.training.distill import distill
+from realm.training.build import behavior_scales, new_student, new_teacher
+from realm.training.distill import DistillObjective, distill
 from realm.training.pretrain import pretrain
+from realm.training.readout import refit_readout
 from realm.workers import Workers
 
 Result = TypeVar("Result")
@@ -41,6 +42,9 @@ class SeedRun:
         self.recipe, self.folder, self.seed, self.progress = recipe, folder, seed, progress
         self.sessions = PreparedSet([PreparedSession.load(path) for path in prepared]).sessions
         self.labels = label_budgets(recipe, self.sessions)
+        names = [session.session_id for session in self.sessions]
+        # What teacher and student may read; methods they are compared with read `labels`.
+        self.own_labels = dict.fromkeys(names, 0.0) if recipe.label_free else self.labels
         self.data_hash = sha256_json([fingerprint(session) for session in self.sessions])
         self.clock = Clock()
         lookahead_bins(recipe.distill.lookahead_ms, self.sessions[0].bin_ms)  # now, not in an hour
@@ -49,26 +53,34 @@ class SeedRun:
         """What the result of a stage depends on."""
         return self.recipe.fingerprint(*parts, data_hash=self.data_hash, seed=self.seed)
 
-    def source(self, batch_size: int, split: str = "train") -> WindowSource:
-        """Windows of this run's sessions."""
+    def source(
+        self,
+        batch_size: int,
+        split: str = "train",
+        labels: Mapping[str, float] | None = None,
+    ) -> WindowSource:
+        """Windows of this run's sessions, with these label budgets in training time.
+
+        Without `labels`, with those that teacher and student may read.
+        """
         bin_ms = self.sessions[0].bin_ms
         bins = round(self.recipe.data.window_s * 1000 / bin_ms)
-        labels = self.labels if split == "train" else None
+        labels = self.own_labels if labels is None else labels
         return WindowSource(
             self.sessions,
             split=split,
             window_bins=bins,
             batch_size=batch_size,
             seed=self.seed,
-            label_s=labels,
+            label_s=labels if split == "train" else None,
         )
 
     def teacher(self) -> tuple[Teacher, float]:
         """The pretrained teacher and the CPU seconds it took."""
         config = self.recipe.pretrain
         source = self.source(config.optimization.batch_size)
-        teacher = new_teacher(self.sessions, self.labels, config.encoder, self.seed)
-        _check_compact(new_student(self.sessions, self.labels, self.recipe.distill, 0), teacher)
+        teacher = new_teacher(self.sessions, self.own_labels, config.encoder, self.seed)
+        _check_compact(new_student(self.sessions, self.own_labels, self.recipe.distill, 0), teacher)
         self.progress.say(f"seed {self.seed}: teacher, {_count(teacher):,} parameters")
         result = pretrain(
             teacher,
@@ -87,7 +99,7 @@ class SeedRun:
         """The distilled student and the CPU seconds its distillation took."""
         config = self.recipe.distill
         source = self.source(config.optimization.batch_size)
-        student = new_student(self.sessions, self.labels, config, self.seed)
+        student = new_student(self.sessions, self.own_labels, config, self.seed)
         self.progress.say(f"seed {self.seed}: student, {_count(student):,} parameters")
         result = distill(
             student,
@@ -100,8 +112,28 @@ class SeedRun:
             fingerprint=self.fingerprint(*STUDENT_PARTS),
             report=self.progress.training(f"seed {self.seed} student", config.optimization.steps),
         )
-        self.clock.note("distill", result.wall_s, result.cpu_s)
-        return student, result.cpu_s
+        cpu_s, wall_s = result.cpu_s, result.wall_s
+        if self.recipe.label_free and self.sessions[0].behavior_names:
+            begun = time.process_time(), time.perf_counter()
+            self._fit_head(student)
+            cpu_s += time.process_time() - begun[0]
+            wall_s += time.perf_counter() - begun[1]
+        self.clock.note("distill", wall_s, cpu_s)
+        return student, cpu_s
+
+    def _fit_head(self, student: Student) -> None:
+        """Fit the head to the labels in closed form; the rest was trained without them."""
+        for session_id, scale in behavior_scales(self.sessions, self.labels).items():
+            student.set_behavior_scale(session_id, *scale)
+        labelled = self.recipe.distill.model_copy(update={"task_weight": 1.0})
+        objective = DistillObjective(student, None, labelled, self.seed, self.sessions)
+        refit_readout(
+            student,
+            self.sessions,
+            lambda session: session.training_labels(self.labels.get(session.session_id)),
+            objective.lookahead,
+            objective.score_of_heads(),
+        )
 
 
 def each_seed(

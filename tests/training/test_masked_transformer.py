@@ -25,7 +25,7 @@ from realm.training.pretrain import draw_masks
 
 TIME, CHANNELS = 40, 6
 SESSION = SessionInfo("one", "rat", tuple("abcdef"), 1)
-MASK = MaskConfig(span_bins=(3, 12), channel_share=(0.2, 0.6))
+MASK = MaskConfig(span_ms=(30, 120), channel_share=(0.2, 0.6))
 OPTIMIZATION = OptimizationConfig(
     steps=60,
     batch_size=8,
@@ -71,6 +71,7 @@ def pretrained(folder: Path, stop_at: int | None = None, **optimization: int):
         AugmentationConfig(noise=0.05),
         OPTIMIZATION.model_copy(update=optimization),
         folder,
+        bin_ms=10.0,
         seed=0,
         fingerprint="f",
     )
@@ -96,7 +97,7 @@ def test_only_what_is_hidden_counts() -> None:
             parameter.zero_()  # it says the mean of everything
     objective = MaskedTransformerObjective(model, MASK, AugmentationConfig(), 0, [])
     (term,) = objective.terms([windows], 7)
-    (mask,) = draw_masks([windows], MASK, 0, 7)
+    (mask,) = draw_masks([windows], MASK, 10.0, 0, 7)
     assert term.entries == mask.sum()
     torch.testing.assert_close(term.total, windows.features[mask].square().sum())
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -122,8 +122,10 @@ class ShuffledRun(SeedRun):
         self.sessions = sorted(sessions, key=lambda session: session.session_id)
         self.data_hash = sha256_json({"paper-compatible": self.data_hash})
 
-    def source(self, batch_size: int, split: str = "train") -> WindowSource:
-        """Windows of 5 s, each within one segment."""
+    def source(
+        self, batch_size: int, split: str = "train", labels: Mapping[str, float] | None = None
+    ) -> WindowSource:
+        """Windows of 5 s, each within one segment; all labels."""
         return SegmentWindows(
             self.sessions,
             split=split,

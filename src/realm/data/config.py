@@ -12,7 +12,8 @@ class DataConfig(BaseModel):
     """Settings of the data part of a recipe.
 
     Attributes:
-        behavior: path of the behavior time series inside processing/ (or from the root).
+        behavior: path of the behavior time series inside processing/ (or from the root); None =
+            none is read, for training without labels.
         lfp: path of the neural series; None = the only LFP of the file.
         target: what to decode of it.
         smoothing_s: box that smooths the series before differentiation; 0 = none. It is shorter
@@ -22,8 +23,22 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    behavior: str
+    behavior: str | None = None
     lfp: str | None = None
     target: Target = "as_stored"
     smoothing_s: float = Field(default=0.0, ge=0.0, lt=GAP_S)
     window_s: float = Field(default=4.0, gt=0.0)
+
+    @property
+    def behavior_path(self) -> str:
+        """The path of the behavior.
+
+        Raises:
+            ValueError: the recipe names none.
+        """
+        if self.behavior is None:
+            raise ValueError(
+                "expected data.behavior, the path of what is to be decoded, but the recipe trains "
+                "without labels and names none; add it"
+            )
+        return self.behavior

@@ -74,6 +74,8 @@ def _new_chain(recording: Recording, signal: SignalConfig) -> SignalChain:
 
 def _behavior(recording: Recording, data: DataConfig, bin_ms: float, n_bins: int) -> Aligned:
     """Behavior per bin, or a ValueError if none of it falls into training time."""
+    if data.behavior is None:
+        return Aligned(np.zeros((n_bins, 0), np.float32), np.zeros(n_bins, bool), (), "")
     series = recording.behavior(data.behavior)
     aligned = align(series, data.target, data.smoothing_s, bin_ms, n_bins, recording.start_s)
     train = slice(*split_bins(n_bins, bin_ms)["train"])

@@ -166,7 +166,7 @@ class Decoder(
         data = self._recipe().data
         with Recording.open(X, data.lfp) as recording:
             decoded = self._predict_recording(recording, recording.session_id)
-            series = recording.behavior(data.behavior)
+            series = recording.behavior(data.behavior_path)
             behavior = align(
                 series, data.target, data.smoothing_s, self.bin_ms, len(decoded), recording.start_s
             )

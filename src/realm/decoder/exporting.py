@@ -108,7 +108,7 @@ def _behavior(recording: Recording, recipe: Recipe) -> Aligned:
     """The target at the end of each bin of the recording."""
     bin_ms, data = recipe.signal.bin_ms, recipe.data
     n_bins = Binning(bin_ms, recording.sampling_rate_hz, 1, 1).n_bins(recording.n_samples)
-    series = recording.behavior(data.behavior)
+    series = recording.behavior(data.behavior_path)
     found = align(series, data.target, data.smoothing_s, bin_ms, n_bins, recording.start_s)
     if not found.mask.any():
         raise ValueError(

@@ -101,6 +101,7 @@ def recipe_text(suggestion: Suggestion, name: str, lfp: str | None) -> str:
         target=suggestion.target,
         smoothing_s=suggestion.smoothing_s,
         window_s=suggestion.window_s,
+        span=(10 * suggestion.bin_ms, 100 * suggestion.bin_ms),
         lag=lookahead,
         lfp="" if lfp is None else f"\nlfp = {_quoted(lfp)}",
     )
@@ -162,7 +163,7 @@ window_s = {window_s:g}
 [pretrain]
 task_weight = 1.0
 encoder = {{ layers = 2, d_model = 128, d_state = 16, headdim = 32 }}
-mask = {{ hidden_share = 0.3, span_bins = [10, 100], channel_share = [0.3, 1.0] }}
+mask = {{ hidden_share = 0.3, span_ms = [{span[0]:g}, {span[1]:g}], channel_share = [0.3, 1.0] }}
 augmentation = {{ noise = 0.2, channel_dropout = 0.1 }}
 optimization = {{ steps = 500, batch_size = 8, learning_rate = 2e-3, validate_every = 100 }}
 

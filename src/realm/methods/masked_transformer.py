@@ -80,18 +80,19 @@ class MaskedTransformerObjective:
         network: PatchTransformer,
         mask: MaskConfig,
         augmentation: AugmentationConfig,
+        bin_ms: float,
         seed: int,
         validation: Sequence[list[Windows]],
     ) -> None:
         self.module, self.mask, self.augmentation = network, mask, augmentation
-        self.seed, self.validation = seed, validation
+        self.bin_ms, self.seed, self.validation = bin_ms, seed, validation
 
     def begin(self) -> None:
         """Nothing to do before the first step."""
 
     def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
         """Squared error over hidden entries."""
-        masks = draw_masks(windows, self.mask, self.seed, step)
+        masks = draw_masks(windows, self.mask, self.bin_ms, self.seed, step)
         noisy = augment(windows, self.augmentation, self.seed, step)
         return [self._reconstruction(noisy, windows, masks)]
 
@@ -99,7 +100,7 @@ class MaskedTransformerObjective:
         """Hidden-entry error, beside the channel mean and interpolation in time."""
         terms = []
         for step, windows in enumerate(self.validation):
-            masks = draw_masks(windows, self.mask, VALIDATION_SEED, step)
+            masks = draw_masks(windows, self.mask, self.bin_ms, VALIDATION_SEED, step)
             terms.append(self._reconstruction(windows, windows, masks))
             terms += reference_errors(windows, masks)
         figures = mean_errors(terms)
@@ -121,13 +122,14 @@ def pretrain_masked_transformer(
     optimization: OptimizationConfig,
     folder: Path,
     *,
+    bin_ms: float,
     seed: int,
     fingerprint: str,
     report: Report | None = None,
 ) -> TrainingResult:
     """Train the network in place; see `realm.training.loop.train` for files and errors."""
     held_out = [validation.batch(step) for step in range(VALIDATION_BATCHES)]
-    objective = MaskedTransformerObjective(network, mask, augmentation, seed, held_out)
+    objective = MaskedTransformerObjective(network, mask, augmentation, bin_ms, seed, held_out)
     return train(objective, source, optimization, folder, fingerprint=fingerprint, report=report)
 
 
@@ -196,6 +198,7 @@ def _train(experiment: Experiment, ours: TransformerMaeConfig) -> Decode:
         ours.augmentation,
         ours.optimization,
         experiment.folder / NAME,
+        bin_ms=experiment.sessions[0].bin_ms,
         seed=experiment.seed,
         fingerprint=pretraining_of(experiment, ours),
         report=experiment.report,

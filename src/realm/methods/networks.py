@@ -97,8 +97,8 @@ def own_training(config: DistillConfig, ours: OwnTraining) -> DistillConfig:
     rate = {name: said.pop(name) for name in ("learning_rate",) if name in said}
     optimization = config.optimization.model_copy(update=rate)
     augmentation = config.augmentation.model_copy(update=said)
-    update = {"optimization": optimization, "augmentation": augmentation}
-    return config.model_copy(update=update)
+    update = {"optimization": optimization, "augmentation": augmentation, "task_weight": 1.0}
+    return config.model_copy(update=update)  # there is no teacher, so labels teach
 
 
 def trained_like_student(section: str) -> Space:

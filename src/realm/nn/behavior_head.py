@@ -7,6 +7,8 @@ one head. The statistics are buffers: they are saved with the weights and are ne
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -18,9 +20,11 @@ class BehaviorHead(nn.Module):
 
     def __init__(self, d_model: int, behavior_dims: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(d_model, behavior_dims)
-        # Small, so that a fresh head predicts about the mean, which is zero.
-        nn.init.normal_(self.linear.weight, std=0.1 * d_model**-0.5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of no dims, where there is no label
+            self.linear = nn.Linear(d_model, behavior_dims)
+            # Small, so that a fresh head predicts about the mean, which is zero.
+            nn.init.normal_(self.linear.weight, std=0.1 * d_model**-0.5)
         nn.init.zeros_(self.linear.bias)
         self.scales = nn.Module()  # a buffer (2, dims) per session: mean and std
 

@@ -12,19 +12,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from realm.nn.whitening import Whitening
+
 AlignmentKind = Literal["mse", "cosine", "similarity"]
 
 
 def masked_reconstruction(
-    reconstruction: Tensor, target: Tensor, mask: Tensor
+    reconstruction: Tensor, target: Tensor, mask: Tensor, whiten: Whitening | None = None
 ) -> tuple[Tensor, Tensor]:
     """Squared error over what was hidden, and over nothing else.
 
     reconstruction, target (batch, time, channels, bands); mask (batch, time, channels), True =
-    hidden. The count is hidden entries times bands.
+    hidden. With `whiten`, the errors are whitened before they are squared, with zeros where
+    nothing was hidden. The count is hidden entries times bands.
     """
     error = reconstruction - target.to(reconstruction.dtype)
-    return _squared_sum(error, mask), mask.sum() * target.shape[-1]
+    entries = mask.sum() * target.shape[-1]
+    if whiten is None:
+        return _squared_sum(error, mask), entries
+    return whiten(torch.where(mask[..., None], error, 0.0)).square().sum(), entries
 
 
 def task_loss(behavior: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:

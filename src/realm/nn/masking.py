@@ -21,13 +21,13 @@ class MaskConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     hidden_share: float = Field(0.5, gt=0, lt=1)  # of all bins and channels of a window
-    span_bins: tuple[int, int] = (10, 100)  # shortest and longest span
+    span_ms: tuple[float, float] = (100.0, 1000.0)  # shortest and longest span
     channel_share: tuple[float, float] = (0.3, 1.0)  # fewest and most channels a span hides
 
     @model_validator(mode="after")
     def _ordered(self) -> MaskConfig:
         for name, low, (first, last) in (
-            ("span_bins", 1, self.span_bins),
+            ("span_ms", 0, self.span_ms),
             ("channel_share", 0, self.channel_share),
         ):
             if not low <= first <= last:
@@ -39,8 +39,15 @@ class MaskConfig(BaseModel):
             raise ValueError(f"expected shares up to 1, got channel_share {self.channel_share[1]}")
         return self
 
+    def span_bins(self, bin_ms: float) -> tuple[int, int]:
+        """Shortest and longest span in whole bins, at least one."""
+        shortest, longest = (max(1, round(span / bin_ms)) for span in self.span_ms)
+        return shortest, longest
 
-def draw_mask(seeds: Sequence[int], time: int, channels: int, config: MaskConfig) -> Tensor:
+
+def draw_mask(
+    seeds: Sequence[int], time: int, channels: int, config: MaskConfig, bin_ms: float
+) -> Tensor:
     """Draw a mask (len(seeds), time, channels), True = hidden, each window from its own seed.
 
     A window's mask depends on its seed alone, not on the batch it is in. The hidden share is that
@@ -51,17 +58,25 @@ def draw_mask(seeds: Sequence[int], time: int, channels: int, config: MaskConfig
             f"expected windows of at least two entries to hide one of, got {time} bins of "
             f"{channels} channels; make the windows longer"
         )
-    masks = [_draw_window(np.random.default_rng(seed), time, channels, config) for seed in seeds]
+    span_bins = config.span_bins(bin_ms)
+    masks = [
+        _draw_window(np.random.default_rng(seed), time, channels, config, span_bins)
+        for seed in seeds
+    ]
     return torch.from_numpy(np.stack(masks) if masks else np.zeros((0, time, channels), bool))
 
 
 def _draw_window(
-    rng: np.random.Generator, time: int, channels: int, config: MaskConfig
+    rng: np.random.Generator,
+    time: int,
+    channels: int,
+    config: MaskConfig,
+    span_bins: tuple[int, int],
 ) -> NDArray[np.bool_]:
     hidden = np.zeros((time, channels), dtype=bool)
     goal = min(max(1, round(config.hidden_share * hidden.size)), hidden.size - 1)
     while (missing := goal - int(hidden.sum())) > 0:
-        length = int(rng.integers(config.span_bins[0], config.span_bins[1] + 1))
+        length = int(rng.integers(span_bins[0], span_bins[1] + 1))
         start = int(rng.integers(1 - length, time))  # spans may stick out: all bins alike
         span = np.arange(max(start, 0), min(start + length, time))
         n_group = max(1, round(rng.uniform(*config.channel_share) * channels))

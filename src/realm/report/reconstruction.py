@@ -83,7 +83,9 @@ def fill_in(
     """
     start, stop = session.splits["validation"]
     features = torch.from_numpy(session.features(start, min(stop, start + bins)))[None]
-    mask = draw_mask([VALIDATION_SEED], features.shape[1], features.shape[2], mask_config)
+    mask = draw_mask(
+        [VALIDATION_SEED], features.shape[1], features.shape[2], mask_config, session.bin_ms
+    )
     output = teacher([features_only(session.session_id, features)], [mask])
     line = interpolate(features, mask)
     filled = output.reconstruction[0]

@@ -68,6 +68,11 @@ def run(
     """
     out = make_folder(out)
     check_jobs(jobs)
+    if until == "evaluate" and recipe.data.behavior is None:
+        raise ValueError(
+            "expected data.behavior, the path of what is to be decoded, because decodings are "
+            "scored, got none; add it, or stop earlier with --until distill"
+        )
     clock = Clock()
     with clock("prepare"):
         prepared = prepare(recipe, data, out, jobs, cluster)
@@ -199,7 +204,7 @@ def experiment_of(
     distill = job.recipe.distill
     return Experiment(
         job.sessions,
-        job.source(distill.optimization.batch_size),
+        job.source(distill.optimization.batch_size, labels=job.labels),
         job.labels,
         teacher,
         teacher_cpu_s,

@@ -50,6 +50,9 @@ class PretrainConfig(Strict):
     mask: MaskConfig = MaskConfig()
     optimization: OptimizationConfig = OptimizationConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
+    # Errors are whitened over channels and bands, regularized by this much of a feature's variance;
+    # None: the plain squared error. See `realm.nn.whitening`.
+    whitening: float | None = Field(None, gt=0)
     task_weight: float = Field(0.0, ge=0)
 
 
@@ -71,9 +74,16 @@ class AlignmentConfig(Strict):
 
 
 class DistillConfig(Strict):
-    """The causal student: task loss plus alignment to the teacher's latents."""
+    """The causal student: task loss plus alignment to the teacher's latents.
+
+    With `task_weight` 0 no behavior is read: the student learns from the teacher alone, and its
+    validation is the alignment on validation time. A readout is fitted to it afterwards.
+    """
 
     encoder: EncoderConfig
+    task_weight: float = Field(1.0, ge=0, le=1)
+    reconstruction_weight: float = Field(0.0, ge=0)  # of the features, from the student's latents
+    start: Literal["fresh", "teacher"] = "fresh"  # the adapters begin at random or as the teacher's
     alignment: AlignmentConfig = AlignmentConfig()
     optimization: OptimizationConfig = OptimizationConfig()
     augmentation: AugmentationConfig = AugmentationConfig()

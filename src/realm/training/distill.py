@@ -1,7 +1,8 @@
-"""Distilling the teacher: the causal student learns the task and the teacher's latents.
+"""Distilling the teacher: the causal student learns the teacher's latents, and the task if asked.
 
 The teacher reads the whole, unmasked window, future included; the student reads it bin by bin and
-is asked, through a projection, for the same latents. With alignment weight 0 this is the student
+is asked, through a projection, for the same latents. With task weight 0 no label is read, and the
+alignment on validation time decides when to stop. With alignment weight 0 this is the student
 trained from scratch, and with another causal encoder in it, a baseline.
 """
 
@@ -12,14 +13,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
+from realm.nn.adapters import SessionReadout
 from realm.nn.losses import AlignmentHead, alignment, task_loss
-from realm.nn.student import Student
+from realm.nn.student import Student, StudentOutput
 from realm.nn.teacher import Teacher
 from realm.progress import Report
 from realm.signal.binning import lookahead_bins
@@ -28,25 +31,42 @@ from realm.training.config import DistillConfig
 from realm.training.decode import read_out, stream_latents
 from realm.training.latents import TeacherLatents
 from realm.training.loop import Term, TrainingResult, train
+from realm.training.pretrain import mean_errors
 from realm.training.readout import refit_readout
 from realm.training.validation import require_validation_labels, validation_score
 
 WARM_UP_S = 10.0  # the stream starts this long before the validation span
+VALIDATION_BATCHES = 4  # that decide when to stop where no label is read
 
 
 class DistillModule(nn.Module):
-    """The student and, while it is being aligned, its projection into the teacher's space."""
+    """The student and what it has while it is trained: a projection into the teacher's space, and
+    a readout of the features where these are reconstructed.
+    """
 
-    def __init__(self, student: Student, teacher: Teacher | None) -> None:
+    def __init__(
+        self, student: Student, teacher: Teacher | None, reconstructs: bool = False
+    ) -> None:
         super().__init__()
         self.student = student
         self.projection = (
             None if teacher is None else AlignmentHead(student.d_model, teacher.d_model)
         )
+        self.readout = (
+            SessionReadout(student.d_model, student.adapters.n_bands, student.sessions)
+            if reconstructs
+            else None
+        )
 
 
 class DistillObjective:
-    """Task loss where behavior is known, plus alignment everywhere."""
+    """Task loss where behavior is known, plus alignment everywhere.
+
+    `validation` holds the windows that decide when to stop where no label is read.
+
+    Raises:
+        ValueError: there is nothing to learn from: no label is read and there is no teacher.
+    """
 
     module: DistillModule
 
@@ -57,44 +77,98 @@ class DistillObjective:
         config: DistillConfig,
         seed: int,
         sessions: Sequence[PreparedSession],
+        validation: Sequence[list[Windows]] = (),
     ) -> None:
         self.teacher = teacher if max(config.alignment.weights) > 0 else None
-        self.module = DistillModule(student, self.teacher)
+        self.module = DistillModule(student, self.teacher, config.reconstruction_weight > 0)
         self.latents: TeacherLatents | None = None
+        self.validation_latents: TeacherLatents | None = None
+        self.validation = validation
         self.config, self.seed, self.sessions = config, seed, sessions
         self.lookahead = lookahead_bins(config.lookahead_ms, sessions[0].bin_ms)
-        require_validation_labels(sessions)
+        self.label_free = config.task_weight == 0
+        if not self.label_free:
+            require_validation_labels(sessions)
+        elif self.teacher is None:
+            raise ValueError(
+                "distill.task_weight: expected a weight above 0 where there is no teacher to align "
+                "to, got 0, so nothing would be learned; raise it, or give distill.alignment a "
+                "weight"
+            )
 
     def begin(self) -> None:
         """Let the teacher read the training time of all sessions, once."""
         if self.teacher is not None and self.module.projection is not None:
             self.latents = TeacherLatents(self.teacher, self.sessions)
-            self.module.projection.set_teacher_scale(self.latents.training())
+            self.module.projection.set_teacher_scale(self.latents.all())
+            if self.label_free:
+                self.validation_latents = TeacherLatents(self.teacher, self.sessions, "validation")
 
     def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
         """The parts of the combined loss on one batch."""
         noisy = augment(windows, self.config.augmentation, self.seed, step)
         output = self.module.student(noisy)
-        behavior, known = self.module.student.targets(windows)  # (batch, time, dims)
-        late, early = self.lookahead, behavior.shape[1] - self.lookahead
-        terms = [
-            Term(
-                "task",
-                1.0,
-                *task_loss(output.behavior[:, late:], behavior[:, :early], known[:, :early]),
-            )
-        ]
-        if self.latents is not None and self.module.projection is not None:
-            guess = self.module.projection(output.latent[:, late:])
-            wanted = self.module.projection.target(self.latents.of(windows)[:, :early])
-            weights = guess.new_tensor(self.config.alignment.weights)[known[:, :early].long()]
-            aligned = alignment(guess, wanted, self.config.alignment.kind, weights)
-            terms.append(Term("alignment", 1.0, *aligned))
+        terms = [] if self.label_free else [self._task(output, windows)]
+        if self.latents is not None:
+            terms.append(self._alignment(output, windows, self.latents))
+        if self.module.readout is not None:
+            terms.append(self._reconstruction(output, windows))
         return terms
 
+    def _task(self, output: StudentOutput, windows: Sequence[Windows]) -> Term:
+        """Squared error of the behavior, where it is known."""
+        behavior, known = self.module.student.targets(windows)  # (batch, time, dims)
+        late, early = self.lookahead, behavior.shape[1] - self.lookahead
+        loss = task_loss(output.behavior[:, late:], behavior[:, :early], known[:, :early])
+        return Term("task", self.config.task_weight, *loss)
+
+    def _alignment(
+        self, output: StudentOutput, windows: Sequence[Windows], latents: TeacherLatents
+    ) -> Term:
+        """Distance to the teacher's latents, in every bin."""
+        projection = self.module.projection
+        assert projection is not None
+        late, early = self.lookahead, output.latent.shape[1] - self.lookahead
+        guess = projection(output.latent[:, late:])
+        wanted = projection.target(latents.of(windows)[:, :early])
+        known = torch.cat([w.behavior_mask for w in windows])[:, :early]
+        if self.label_free:
+            known = torch.zeros_like(known)
+        weights = guess.new_tensor(self.config.alignment.weights)[known.long()]
+        aligned = alignment(guess, wanted, self.config.alignment.kind, weights)
+        return Term("alignment", 1.0, *aligned)
+
+    def _reconstruction(self, output: StudentOutput, windows: Sequence[Windows]) -> Term:
+        """Squared error of the clean features, read from the latents."""
+        assert self.module.readout is not None
+        groups = torch.split(output.latent, [w.features.shape[0] for w in windows])
+        errors = [
+            (self.module.readout(rows, w.session_id) - w.features).square().sum()
+            for rows, w in zip(groups, windows, strict=True)
+        ]
+        entries = sum(w.features.numel() for w in windows)
+        total = torch.stack(errors).sum()
+        return Term(
+            "reconstruction",
+            self.config.reconstruction_weight,
+            total,
+            torch.tensor(entries, device=total.device),
+        )
+
     def validate(self) -> dict[str, float]:
-        """R² of a continuous stream over every session's validation span."""
+        """R² of a stream over every session's validation span; without labels, the alignment."""
+        if self.label_free:
+            return self._validate_alignment()
         return validation_score(self.sessions, self._decode_validation)
+
+    def _validate_alignment(self) -> dict[str, float]:
+        assert self.validation_latents is not None
+        terms = [
+            self._alignment(self.module.student(windows), windows, self.validation_latents)
+            for windows in self.validation
+        ]
+        figures = mean_errors(terms)
+        return {"score": -figures["alignment"], **figures}
 
     def score_of_heads(self) -> Callable[[], float]:
         """The score of `validate` while nothing but the head changes: the encoder runs once."""
@@ -143,11 +217,14 @@ def distill(
     """Train the student in place, with a frozen teacher or, with None, from scratch.
 
     `sessions` are those whose validation span decides when to stop. At the end the head is
-    refitted to the continuous stream (`realm.training.readout`), unless the recipe says no; the
-    checkpoint holds the weights before that. See `realm.training.loop.train` for the files
-    written and the errors raised.
+    refitted to the continuous stream (`realm.training.readout`), unless the recipe says no or no
+    label is read; the checkpoint holds the weights before that. See `realm.training.loop.train` for
+    the files written and the errors raised.
     """
-    objective = DistillObjective(student, teacher, config, seed, sessions)
+    if teacher is not None and config.start == "teacher":
+        start_from(student, teacher)
+    validation = _validation_windows(source) if config.task_weight == 0 else []
+    objective = DistillObjective(student, teacher, config, seed, sessions, validation)
     result = train(
         objective,
         source,
@@ -157,7 +234,7 @@ def distill(
         accelerator=accelerator,
         report=report,
     )
-    if not config.refit_readout:
+    if not config.refit_readout or config.task_weight == 0:
         return result
     cpu_start, wall_start = time.process_time(), time.perf_counter()
     best_score = refit_readout(
@@ -172,3 +249,29 @@ def distill(
         cpu_s=result.cpu_s + time.process_time() - cpu_start,
         wall_s=result.wall_s + time.perf_counter() - wall_start,
     )
+
+
+def start_from(student: Student, teacher: Teacher) -> None:
+    """Copy the teacher's adapters into the student.
+
+    Raises:
+        ValueError: they differ in width.
+    """
+    if student.d_model != teacher.d_model:
+        raise ValueError(
+            f'distill.start "teacher": expected encoders of one d_model, got {student.d_model} in '
+            f'distill and {teacher.d_model} in pretrain; make them equal or use "fresh"'
+        )
+    student.adapters.load_state_dict(teacher.adapters.state_dict())
+
+
+def _validation_windows(source: WindowSource) -> list[list[Windows]]:
+    """The same windows of validation time at every validation."""
+    validation = WindowSource(
+        list(source.sessions.values()),
+        "validation",
+        window_bins=source.window_bins,
+        batch_size=source.batch_size,
+        seed=source.seed,
+    )
+    return [validation.batch(step) for step in range(VALIDATION_BATCHES)]

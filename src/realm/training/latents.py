@@ -24,16 +24,18 @@ SEGMENT_S, CONTEXT_S = 60.0, 10.0
 
 
 class TeacherLatents:
-    """Latents (training bins, d_model) of every session, float32 in memory."""
+    """Latents (bins of one split, d_model) of every session, float32 in memory."""
 
-    def __init__(self, teacher: Teacher, sessions: Sequence[PreparedSession]) -> None:
+    def __init__(
+        self, teacher: Teacher, sessions: Sequence[PreparedSession], split: str = "train"
+    ) -> None:
         self._latents = {
             session.session_id: torch.from_numpy(
-                encode_span(teacher, session, *session.splits["train"])
+                encode_span(teacher, session, *session.splits[split])
             )
             for session in sessions
         }
-        self._first = {session.session_id: session.splits["train"][0] for session in sessions}
+        self._first = {session.session_id: session.splits[split][0] for session in sessions}
 
     def of(self, windows: Sequence[Windows]) -> Tensor:
         """Latents of the bins of these windows, rows concatenated: (batch, time, d_model)."""
@@ -44,8 +46,8 @@ class TeacherLatents:
             rows += [whole[start : start + time] for start in starts]
         return torch.stack(rows).to(windows[0].features.device)
 
-    def training(self) -> Tensor:
-        """Latents of all training time, (bins, d_model)."""
+    def all(self) -> Tensor:
+        """Latents of all sessions, (bins, d_model)."""
         return torch.cat(list(self._latents.values()))
 
 

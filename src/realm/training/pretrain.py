@@ -6,57 +6,87 @@ labels exist, from what is left visible; the recipe called `paper` leaves that o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import Tensor
 
+from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
 from realm.nn.losses import masked_reconstruction, task_loss
 from realm.nn.masking import MaskConfig, draw_mask
 from realm.nn.teacher import Teacher
+from realm.nn.whitening import Whitening, whitening
 from realm.progress import Report
 from realm.training.augment import augment, window_seed
 from realm.training.config import PretrainConfig
 from realm.training.loop import Term, TrainingResult, train
 
 VALIDATION_SEED = 20_140_609  # masks of validation windows are the same at every validation
+BLOCK_BINS = 4096  # that are read at a time
 
 
 class PretrainObjective:
     """Masked reconstruction, with the task loss where it is asked for."""
 
     def __init__(
-        self, teacher: Teacher, config: PretrainConfig, seed: int, validation: list[list[Windows]]
+        self,
+        teacher: Teacher,
+        config: PretrainConfig,
+        seed: int,
+        sessions: Mapping[str, PreparedSession],
+        validation: list[list[Windows]],
     ) -> None:
-        self.module, self.config, self.seed, self.validation = teacher, config, seed, validation
+        self.module, self.config, self.seed = teacher, config, seed
+        self.sessions, self.validation = sessions, validation
+        self.whitenings: dict[str, Whitening] = {}
 
     def begin(self) -> None:
-        """Nothing to do before the first step."""
+        """Take the covariance of every session's training features, where errors are whitened."""
+        if self.config.whitening is not None:
+            self.whitenings = {
+                name: whitening(training_features(session), self.config.whitening)
+                for name, session in self.sessions.items()
+            }
 
     def terms(self, windows: Sequence[Windows], step: int) -> list[Term]:
         """Masked reconstruction over hidden entries; task over known behavior."""
         noisy = augment(windows, self.config.augmentation, self.seed, step)
-        masks = draw_masks(windows, self.config.mask, self.seed, step)
+        masks = self._masks(windows, self.seed, step)
         return self._terms(noisy, windows, masks)
 
     def validate(self) -> dict[str, float]:
         """Hidden-entry error, beside the channel mean and interpolation in time."""
         terms = []
         for step, windows in enumerate(self.validation):
-            masks = draw_masks(windows, self.config.mask, VALIDATION_SEED, step)
-            terms += self._terms(windows, windows, masks) + reference_errors(windows, masks)
+            masks = self._masks(windows, VALIDATION_SEED, step)
+            terms += self._terms(windows, windows, masks)
+            terms += reference_errors(windows, masks, self.whitenings)
         figures = mean_errors(terms)
         weighted = figures["reconstruction"] + self.config.task_weight * figures.get("task", 0.0)
         return {"score": -weighted, **figures}
+
+    def _masks(self, windows: Sequence[Windows], seed: int, step: int) -> list[Tensor]:
+        return draw_masks(windows, self.config.mask, self.bin_ms, seed, step)
+
+    @property
+    def bin_ms(self) -> float:
+        """Width of a bin, the same in all sessions."""
+        return next(iter(self.sessions.values())).bin_ms
 
     def _terms(
         self, seen: Sequence[Windows], wanted: Sequence[Windows], masks: list[Tensor]
     ) -> list[Term]:
         output = self.module(seen, masks)
-        terms = [reconstruction_term("reconstruction", 1.0, output.reconstruction, wanted, masks)]
+        terms = [
+            reconstruction_term(
+                "reconstruction", 1.0, output.reconstruction, wanted, masks, self.whitenings
+            )
+        ]
         if self.config.task_weight > 0:
             behavior, known = self.module.targets(wanted)
             terms.append(
@@ -79,7 +109,7 @@ def pretrain(
 ) -> TrainingResult:
     """Train the teacher in place; see `realm.training.loop.train` for files and errors."""
     held_out = [validation.batch(step) for step in range(4)]
-    objective = PretrainObjective(teacher, config, seed, held_out)
+    objective = PretrainObjective(teacher, config, seed, source.sessions, held_out)
     return train(
         objective,
         source,
@@ -92,24 +122,28 @@ def pretrain(
 
 
 def draw_masks(
-    windows: Sequence[Windows], config: MaskConfig, seed: int, step: int
+    windows: Sequence[Windows], config: MaskConfig, bin_ms: float, seed: int, step: int
 ) -> list[Tensor]:
     """One mask per group of windows, True = hidden, each window from a seed of its own."""
     masks = []
     for group in windows:
         _, time, channels, _ = group.features.shape
         seeds = [window_seed(seed + 1, step, index) for index in group.index.tolist()]
-        masks.append(draw_mask(seeds, time, channels, config).to(group.features.device))
+        masks.append(draw_mask(seeds, time, channels, config, bin_ms).to(group.features.device))
     return masks
 
 
-def reference_errors(windows: Sequence[Windows], masks: Sequence[Tensor]) -> list[Term]:
+def reference_errors(
+    windows: Sequence[Windows],
+    masks: Sequence[Tensor],
+    whitenings: Mapping[str, Whitening] | None = None,
+) -> list[Term]:
     """What reconstruction must beat: the channel's mean, and interpolation between what is seen."""
     mean = [torch.zeros_like(group.features) for group in windows]
     line = [interpolate(g.features, mask) for g, mask in zip(windows, masks, strict=True)]
     return [
-        reconstruction_term("channel_mean", 0.0, mean, windows, masks),
-        reconstruction_term("interpolation", 0.0, line, windows, masks),
+        reconstruction_term("channel_mean", 0.0, mean, windows, masks, whitenings),
+        reconstruction_term("interpolation", 0.0, line, windows, masks, whitenings),
     ]
 
 
@@ -119,14 +153,26 @@ def reconstruction_term(
     guesses: Sequence[Tensor],
     wanted: Sequence[Windows],
     masks: Sequence[Tensor],
+    whitenings: Mapping[str, Whitening] | None = None,
 ) -> Term:
-    """Squared error over the hidden entries of all groups of windows."""
+    """Squared error over the hidden entries of all groups of windows.
+
+    Whitened in the sessions that `whitenings` names.
+    """
+    white = whitenings or {}
     parts = [
-        masked_reconstruction(guess, group.features, mask)
+        masked_reconstruction(guess, group.features, mask, white.get(group.session_id))
         for guess, group, mask in zip(guesses, wanted, masks, strict=True)
     ]
     total, count = (torch.stack(side).sum() for side in zip(*parts, strict=True))
     return Term(name, weight, total, count)
+
+
+def training_features(session: PreparedSession) -> Iterator[NDArray[np.float32]]:
+    """Normalized features of training time, block by block, (bins, channels, bands) each."""
+    start, stop = session.splits["train"]
+    for at in range(start, stop, BLOCK_BINS):
+        yield session.features(at, min(stop, at + BLOCK_BINS))
 
 
 def mean_errors(terms: Sequence[Term]) -> dict[str, float]:
