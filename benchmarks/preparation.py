@@ -30,8 +30,8 @@ from benchmarks.signal_chain import PlainBands
 from benchmarks.timing import Row, alternate, compare, limit
 from realm.data.config import DataConfig
 from realm.data.prepare import prepare_session
-from realm.recordings.nwb.write import LFP
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
+from realm.recordings.write import LFP
 from realm.signal import SignalChain, SignalConfig
 from realm.simulation.simulate import SimulationConfig, simulate_session
 from realm.simulation.write import BEHAVIOR_PATH, write_session
@@ -54,7 +54,7 @@ def measure(quick: bool) -> list[Row]:
     plain = PlainBands(signal, rate, channels)
     with TemporaryDirectory() as folder:
         source = write_session(Path(folder) / "session.nwb", simulate_session(config))
-        with Recording.open(source) as recording:
+        with open_recording(source) as recording:
             samples = recording.read(0, recording.n_samples)
         fresh = count()  # a prepared file that is there already would be left alone
         seconds = alternate(

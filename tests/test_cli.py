@@ -199,12 +199,12 @@ def test_demo_simulates_and_runs(
     command: Command, small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With sessions and a recipe that are smaller than the real ones."""
-    from realm.simulation.demo import write_simulated
+    from realm.simulation.write import write_simulated
 
     def small(folder: Path, subjects: int, days: int, **_: object) -> list[Path]:
         return write_simulated(folder, 1, 1, duration_s=70.0, channels=3, seed=0)
 
-    monkeypatch.setattr("realm.simulation.demo.write_simulated", small)
+    monkeypatch.setattr("realm.simulation.write.write_simulated", small)
     monkeypatch.setattr("realm.recipe.find_recipe", lambda source: small_recipe)
     said = command("demo", "--out", tmp_path / "demo", "--jobs", 1)
     assert said.code == 0, said.err

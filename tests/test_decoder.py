@@ -26,7 +26,7 @@ from realm.files import read_json, read_tensors, sha256_file, write_json, write_
 from realm.nn.adapters import SessionInfo
 from realm.nn.student import Student
 from realm.recipe import load_recipe
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 from realm.signal import SignalChain
 from realm.simulation.simulate import SimulationConfig, simulate_session
 from realm.simulation.write import write_session
@@ -276,7 +276,7 @@ def test_decoding_a_file_is_decoding_its_chunks(
     decoder.student_.double()
     monkeypatch.setattr("realm.decoder.decoder.BLOCK_S", 11.0)
     whole = decoder.predict(recordings[index])
-    with Recording.open(recordings[index]) as recording:
+    with open_recording(recordings[index]) as recording:
         x, session = recording.read(0, recording.n_samples), recording.session_id
     rng, state, at, pieces = np.random.default_rng(7), decoder.initial_state(session), 0, []
     while at < len(x):
@@ -301,7 +301,7 @@ def test_a_file_with_gaps_is_decoded_as_its_grid(trained: Decoder, changed: Any)
     series["timestamps"] = times[kept]
     file.flush()
     file.close()
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         x = recording.read(0, recording.n_samples)
     assert np.isnan(x).any()
     decoded = trained.predict(path)

@@ -93,7 +93,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from realm.recipe import load_recipe
     from realm.runs.run import run
-    from realm.simulation.demo import write_simulated
+    from realm.simulation.write import write_simulated
 
     folder = tmp_path_factory.mktemp("workplace")
     days = write_simulated(folder / "recordings", 1, 3, duration_s=66.0, channels=6, seed=0)

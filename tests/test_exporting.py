@@ -19,7 +19,7 @@ from realm.live.recording_file import RecordingFile
 from realm.live.replay import ReplaySource
 from realm.live.source import SourceEndedError
 from realm.recipe import load_recipe
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 from realm.signal.binning import Binning
 from realm.streaming import Bundle
 
@@ -32,7 +32,7 @@ def test_samples_and_times_are_those_of_the_recording(
 ) -> None:
     made = export_recording(recordings[0], tmp_path / "r.safetensors")
     with (
-        Recording.open(recordings[0]) as source,
+        open_recording(recordings[0]) as source,
         RecordingFile.open(tmp_path / "r.safetensors") as copy,
     ):
         expected = source.read(0, source.n_samples)
@@ -70,7 +70,7 @@ def test_a_replay_gives_each_bin_the_target_that_training_would(
 ) -> None:
     recipe = load_recipe(small_recipe, ["signal.bin_ms=17.0"])  # divides nothing
     made = export_recording(recordings[1], tmp_path / "r.safetensors", recipe)
-    with Recording.open(recordings[1]) as source:
+    with open_recording(recordings[1]) as source:
         binning = Binning(17.0, source.sampling_rate_hz, 1, 1)
         n_bins = binning.n_bins(source.n_samples)
         series = source.behavior(recipe.data.behavior)

@@ -97,7 +97,7 @@ def test_the_decoder_runs_on_a_recording(short: Short) -> None:
 
 
 def session_of(path: Path) -> list[str]:
-    from realm.recordings.recording import Recording
+    from realm.recordings.open import open_recording
 
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         return [recording.session_id]

@@ -19,7 +19,7 @@ from realm.benchmark.paper_protocol import ProtocolRow, paper_protocol, protocol
 from realm.data.prepare import prepare_session
 from realm.data.sessions import PreparedSession
 from realm.recipe import Recipe
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 from realm.signal import SignalConfig
 
 
@@ -64,7 +64,7 @@ def test_windows_stay_within_a_segment_and_come_once_an_epoch(session) -> None:
 
 def test_zero_phase_features_are_not_late_and_are_z_scores(recordings: list[Path]) -> None:
     signal = SignalConfig(preset="multiband", bin_ms=20.0, line_hz=50)
-    with Recording.open(recordings[0]) as recording:
+    with open_recording(recordings[0]) as recording:
         features = whole_session_features(recording, signal)
         slow = whole_session_features(recording, SignalConfig(preset="slow", bin_ms=20.0))
         raw = recording.read(0, recording.n_samples)

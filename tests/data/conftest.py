@@ -1,44 +1,17 @@
-"""One small simulated session as a file, and a way to spoil copies of it."""
+"""Prepared sessions that the tests of sessions share."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import pytest
-from data_cases import DATA, SIGNAL, SMALL, Spoil
+from data_cases import DATA, SIGNAL
+from nwb_cases import recording_path, simulated, spoil  # noqa: F401
 
 from realm.data.prepare import prepare_session
 from realm.data.sessions import PreparedSet
-from realm.simulation.simulate import SimulatedSession, SimulationConfig, simulate, simulate_session
+from realm.simulation.simulate import SimulationConfig, simulate
 from realm.simulation.write import write_session
-
-
-@pytest.fixture(scope="session")
-def simulated() -> SimulatedSession:
-    return simulate_session(SMALL)
-
-
-@pytest.fixture(scope="session")
-def recording_path(simulated: SimulatedSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_session(tmp_path_factory.mktemp("nwb") / "a.nwb", simulated)
-
-
-@pytest.fixture
-def spoil(recording_path: Path, tmp_path: Path) -> Spoil:
-    """A copy of the recording after `change(file)`."""
-
-    def make(change: Callable[[h5py.File], None]) -> Path:
-        path = tmp_path / "spoiled.nwb"
-        shutil.copy(recording_path, path)
-        path.chmod(0o644)
-        with h5py.File(path, "r+") as file:
-            change(file)
-        return path
-
-    return make
 
 
 @pytest.fixture(scope="session")

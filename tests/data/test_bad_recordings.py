@@ -9,11 +9,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from data_cases import DATA, HAND, LFP, SIGNAL, Spoil
+from data_cases import DATA, SIGNAL
+from nwb_cases import HAND, LFP, Spoil
 
 from realm.data.config import DataConfig
 from realm.data.prepare import prepare_session
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 from realm.simulation.simulate import SimulationConfig, simulate_session
 from realm.simulation.write import write_session
 
@@ -239,8 +240,8 @@ def test_electrical_series_outside_an_lfp_container_are_listed(spoil: Spoil) -> 
 
     path = spoil(change)
     with pytest.raises(ValueError, match=r"this file has: .*ecephys/voltage.*Set lfp"):
-        Recording.open(path)
+        open_recording(path)
     with pytest.raises(ValueError, match=r"'ecephys/volt', found none; .*ecephys/voltage"):
-        Recording.open(path, "ecephys/volt")
-    with Recording.open(path, "ecephys/voltage") as recording:
+        open_recording(path, "ecephys/volt")
+    with open_recording(path, "ecephys/voltage") as recording:
         assert recording.channel_names[0] == "ch00"

@@ -13,7 +13,7 @@ from realm.data import prepared_file
 from realm.data.config import DataConfig
 from realm.data.prepare import prepare_session
 from realm.data.sessions import PreparedSet
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 from realm.signal import Decimation, SignalConfig
 from realm.simulation.write import BEHAVIOR_PATH
 
@@ -29,7 +29,7 @@ def test_a_prepared_broadband_file_holds_what_the_chain_gives(
     chain = session.chain
     assert (chain.sampling_rate_hz, chain.filter_rate_hz) == (6000.0, 1000.0)
     assert any(isinstance(stage, Decimation) for stage in chain.stages)
-    with Recording.open(source) as recording:
+    with open_recording(source) as recording:
         features = chain.forward(recording.read(0, recording.n_samples))
     assert len(features.values) == 6000
     np.testing.assert_allclose(session.features(0, 6000), features.values, rtol=0, atol=1e-4)

@@ -8,13 +8,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from data_cases import DATA, HAND, LFP, SIGNAL, Spoil
+from data_cases import DATA, SIGNAL
+from nwb_cases import HAND, LFP, Spoil
 
 from realm.data import prepare as preparation
 from realm.data import prepared_file
 from realm.data.prepare import prepare_all, prepare_session
 from realm.data.sessions import PreparedSession
-from realm.recordings.formats import find_recordings
+from realm.recordings.open import find_recordings, open_recording
 from realm.recordings.recording import Recording
 from realm.signal import SignalConfig
 
@@ -35,7 +36,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 def test_features_are_what_the_chain_gives_live(recording_path: Path, tmp_path: Path) -> None:
     session = PreparedSession.load(prepare_session(recording_path, tmp_path, SIGNAL, DATA))
-    with Recording.open(recording_path) as recording:
+    with open_recording(recording_path) as recording:
         live = session.chain.forward(recording.read(0, recording.n_samples))
     features = session.features(0, session.n_bins)
     assert features.dtype == np.float32

@@ -12,7 +12,7 @@ from realm.data.config import DataConfig
 from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSet
 from realm.data.windows import WindowSource
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 
 REACH = DataConfig(behavior="behavior/Position/hand", target="velocity")
 RODENT = DataConfig(behavior="behavior/Position/position", target="speed", smoothing_s=0.4)
@@ -49,7 +49,7 @@ def test_reaching(tmp_path: Path) -> None:
         "test": (19_200, 24_000),
     }
     assert len(sessions["sim1_day00"].chain.dead_channels) == 3
-    with Recording.open(paths[0]) as recording:
+    with open_recording(paths[0]) as recording:
         hand = recording.behavior("behavior/Position/hand").values
         assert recording.behavior_paths() == [
             "behavior/Position/hand",
@@ -62,7 +62,7 @@ def test_reaching(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_spike_counts_as_input(tmp_path: Path) -> None:
-    with Recording.open(shared("reach_sim")[0], "ecephys/threshold_crossings") as recording:
+    with open_recording(shared("reach_sim")[0], "ecephys/threshold_crossings") as recording:
         assert (recording.sampling_rate_hz, recording.n_channels) == (100, 32)
         counts = recording.read(0, 1000)
         assert (counts == np.rint(counts)).all()

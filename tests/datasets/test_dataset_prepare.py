@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from realm.cli import app
 from realm.datasets.registry import DATASETS
 from realm.evaluation.results import read_results
-from realm.recordings.nwb.write import BLOCK_VALUES, Samples, SessionContent, write_nwb
-from realm.recordings.recording import Recording, TimeSeries
+from realm.recordings.open import open_recording
+from realm.recordings.recording import TimeSeries
+from realm.recordings.write import BLOCK_VALUES, Samples, SessionContent, write_nwb
 
 SMALL = [
     "pretrain.optimization.steps=2",
@@ -66,7 +67,7 @@ def test_broadband_and_cursor_of_makin_and_sabes(tmp_path: Path) -> None:
     out = prepared("makin-sabes", dataset_files.makin_sabes, tmp_path)
     with h5py.File(tmp_path / "data" / "indy_20160927_06.nwb") as file:
         stored = file["acquisition/timeseries/broadband/data"][1000:1100] * 1e-8
-    with Recording.open(out / "indy_20160927_06.nwb") as recording:
+    with open_recording(out / "indy_20160927_06.nwb") as recording:
         assert (recording.subject, recording.session_id) == ("indy", "indy_20160927_06")
         assert recording.channel_names == ("M1 001", "M1 002", "M1 003", "S1 001")
         assert recording.regions == ("M1", "M1", "M1", "S1")
@@ -91,7 +92,7 @@ def test_broadband_and_cursor_of_makin_and_sabes(tmp_path: Path) -> None:
 
 def test_trials_of_flint_keep_their_clock_and_what_lies_between_is_missing(tmp_path: Path) -> None:
     out = prepared("flint-2012", dataset_files.flint_2012, tmp_path)
-    with Recording.open(out / "monkeyC_e2_1.nwb") as recording:
+    with open_recording(out / "monkeyC_e2_1.nwb") as recording:
         assert recording.channel_names == ("neuron1", "neuron2", "neuron5")
         assert (recording.sampling_rate_hz, recording.start_s) == (2000.0, 20.0)
         samples = recording.read(0, recording.n_samples)
@@ -117,7 +118,7 @@ def test_band_power_comes_with_its_bands_and_pauses(
 ) -> None:
     out = prepared("gallego-chowdhury", write, tmp_path)
     trials = dataset_files.reach_trials()
-    with Recording.open(out / "Chewie_CO_CS_2016-10-21.nwb") as recording:
+    with open_recording(out / "Chewie_CO_CS_2016-10-21.nwb") as recording:
         assert recording.channel_names == (
             "M1_1_0.5-5Hz",
             "M1_1_100-200Hz",
@@ -140,7 +141,7 @@ def test_band_power_comes_with_its_bands_and_pauses(
 
 def test_pose_of_ajile12_is_in_pixels_and_the_wrist_is_that_of_its_events(tmp_path: Path) -> None:
     out = prepared("ajile12", dataset_files.ajile12, tmp_path)
-    with Recording.open(out / "sub-01_ses-3.nwb") as recording:
+    with open_recording(out / "sub-01_ses-3.nwb") as recording:
         assert recording.subject == "01"
         assert recording.bad_channels == (False, False, False, True)
         assert recording.sampling_rate_hz == 500.0
@@ -157,7 +158,7 @@ def test_the_glove_of_the_competition_has_its_own_rate(tmp_path: Path) -> None:
     out = prepared("bci4-fingers", dataset_files.bci4_fingers, tmp_path)
     assert sorted(path.stem for path in out.glob("*.nwb")) == ["sub1_test", "sub1_train"]
     raw = loadmat(next((tmp_path / "data").rglob("sub1_comp.mat")))
-    with Recording.open(out / "sub1_test.nwb") as recording:
+    with open_recording(out / "sub1_test.nwb") as recording:
         np.testing.assert_allclose(
             recording.read(0, 50), raw["test_data"][:50] * 0.0298e-6, rtol=1e-12
         )
@@ -171,7 +172,7 @@ def test_the_glove_of_the_competition_has_its_own_rate(tmp_path: Path) -> None:
 def test_units_of_the_amplifier_become_volts_and_codes_regions(tmp_path: Path) -> None:
     out = prepared("stanford-fingers", dataset_files.stanford_fingers, tmp_path)
     raw = loadmat(next((tmp_path / "data").rglob("*.mat")))
-    with Recording.open(out / "bp_fingerflex.nwb") as recording:
+    with open_recording(out / "bp_fingerflex.nwb") as recording:
         assert recording.regions == (
             "dorsal M1",
             "dorsal M1",
@@ -192,7 +193,7 @@ def test_rodents_from_the_archive_and_from_the_system(tmp_path: Path) -> None:
     out = prepared("rodents", dataset_files.rodents, tmp_path / "mat")
     axona = prepared("rodents", dataset_files.rodents_axona, tmp_path / "axona")
     truth = dataset_files.run_about(np.arange(3300) / 50, 9)[0]
-    with Recording.open(out / "11015-13120410.nwb") as recording:
+    with open_recording(out / "11015-13120410.nwb") as recording:
         assert (recording.channel_names, recording.subject) == (("eeg", "eg2"), "11015")
         assert recording.sampling_rate_hz == 250.0
         counts = recording.read(0, recording.n_samples) / 1e-6
@@ -200,7 +201,7 @@ def test_rodents_from_the_archive_and_from_the_system(tmp_path: Path) -> None:
         position = recording.behavior("behavior/position")
     assert position.unit == "cm"
     np.testing.assert_allclose(position.values, truth)
-    with Recording.open(axona / "11015-13120410.nwb") as recording:
+    with open_recording(axona / "11015-13120410.nwb") as recording:
         volts = recording.read(0, recording.n_samples)[:, 0]
         position = recording.behavior("behavior/position")
     np.testing.assert_allclose(volts, counts[:, 0] * 1.5 / 5000 / 128, rtol=1e-6)
@@ -228,7 +229,7 @@ def test_a_session_is_written_in_pieces(tmp_path: Path) -> None:
     assert max(stop - first for first, stop in asked) * 2 <= BLOCK_VALUES
     assert len(asked) >= 3
     assert told[-1] == (n, n)
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert recording.bad_channels == (False, True)
         for first in (0, 524_280, n - 9):
             found = recording.read(first, first + 9)
@@ -250,7 +251,7 @@ def test_prepared_again_only_what_changed(tmp_path: Path) -> None:
     eeg = loadmat(data / "11015-13120410_EEG.mat")["EEG"]
     savemat(data / "11015-13120410_EEG.mat", {"EEG": -eeg})
     assert called(*again, "--out", out)["kept"] == 0
-    with Recording.open(session) as recording:
+    with open_recording(session) as recording:
         np.testing.assert_allclose(recording.read(0, 9)[:, 0] * 1e6, -eeg[:9, 0])
     assert recipe.read_text().endswith("# mine\n")
 

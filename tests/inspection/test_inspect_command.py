@@ -15,7 +15,7 @@ from realm.cli import app, main
 from realm.inspection.content import behavior_of
 from realm.inspection.suggestion import suggest
 from realm.recipe import load_recipe
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 
 LFP = "processing/ecephys/LFP/ElectricalSeriesLFP"
 HAND = "processing/behavior/Position/hand"
@@ -119,7 +119,7 @@ def test_another_behavior_can_be_chosen(clean_path: Path) -> None:
 
 
 def lag_ms(path: Path) -> float | None:
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         content, series = behavior_of(recording, "behavior/Position/hand")
         assert series is not None
         found = suggest(recording, content, series).lag

@@ -19,7 +19,7 @@ from realm.nn.adapters import SessionInfo
 from realm.nn.gru import GRUEncoder
 from realm.nn.student import Student
 from realm.recipe import load_recipe
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 from realm.signal import SignalChain
 from realm.streaming import Bundle, StreamingDecoder
 
@@ -153,7 +153,7 @@ def test_the_command_and_a_file(
     trained: Path, recordings: list[Path], tmp_path: Path, index: int
 ) -> None:
     """Raw samples of an NWB file, live and offline: 1e-9 in float64."""
-    with Recording.open(recordings[index]) as recording:
+    with open_recording(recordings[index]) as recording:
         x, session = recording.read(0, recording.n_samples), recording.session_id
     out = tmp_path / "bundle"
     said = bundled(trained / "seed0" / "model", "--out", out, "--session", session)

@@ -29,7 +29,7 @@ from realm.benchmark.report import Outcome, write_outcome
 from realm.files import make_folder, read_json, write_json
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
-from realm.recordings.formats import find_recordings
+from realm.recordings.open import find_recordings
 from realm.runs.run import check_jobs, prepare
 
 

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import h5py
-
-from realm.recordings import hdf
-from realm.recordings.formats import identify
+from realm.recordings import identify
 
 
 def sessions_by_subject(recordings: Sequence[Path]) -> dict[str, list[str]]:
@@ -21,20 +18,15 @@ def sessions_by_subject(recordings: Sequence[Path]) -> dict[str, list[str]]:
     """
     found: dict[str, list[tuple[float, list[tuple[int, str]], str]]] = {}
     for path in recordings:
-        session_id, subject = identify(path)
-        key = (_start(path), _natural(session_id), session_id)
+        session_id, subject, started_at = identify(path)
+        key = (_seconds(started_at), _natural(session_id), session_id)
         found.setdefault(subject, []).append(key)
     return {subject: [key[-1] for key in sorted(keys)] for subject, keys in sorted(found.items())}
 
 
-def _start(path: Path) -> float:
-    """When the session began, in seconds; 0 if the file does not say."""
-    with hdf.open_hdf5(path) as file:
-        node = hdf.find(file, "session_start_time")
-        text = hdf.text(node[()]).strip() if isinstance(node, h5py.Dataset) else ""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
+def _seconds(time: datetime | None) -> float:
+    """A time as one number, in UTC where it states no zone; 0 where there is none."""
+    if time is None:
         return 0.0
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 

@@ -43,8 +43,7 @@ from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, silent
 from realm.recipe import LabelsConfig, Recipe
-from realm.recordings.formats import find_recordings
-from realm.recordings.recording import Recording
+from realm.recordings.open import find_recordings, open_recording
 from realm.report.tables import ResultTable, number
 from realm.runs.run import prepare
 from realm.stages import SeedRun, each_seed
@@ -190,7 +189,7 @@ def _scores(
 
 
 def _shuffled(recording: Path, prepared: Path, recipe: Recipe, seed: int) -> ShuffledSession:
-    with Recording.open(recording, recipe.data.lfp) as opened:
+    with open_recording(recording, recipe.data.lfp) as opened:
         features = whole_session_features(opened, recipe.signal)
     return ShuffledSession.of(prepared, features, seed)
 

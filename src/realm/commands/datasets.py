@@ -41,17 +41,19 @@ def list_(as_json: JsonOption = False) -> None:
     """
     from rich.table import Column, Table
 
-    from realm.datasets.registry import DATASETS
+    from realm.datasets.registry import all_datasets
 
-    table = Table(Column("name", no_wrap=True, min_width=max(map(len, DATASETS))))
+    datasets = all_datasets()
+    longest = max(len(dataset.name) for dataset in datasets)
+    table = Table(Column("name", no_wrap=True, min_width=longest))
     for title in ("signal", "behavior", "licence", "size", "fetched by"):
         table.add_column(title)
-    for dataset in DATASETS.values():
+    for dataset in datasets:
         how = "realm" if dataset.remote is not None else "hand"
         table.add_row(
             dataset.name, dataset.signal, dataset.behavior, dataset.licence, size(dataset.size), how
         )
-    found = {"datasets": [dataset.as_json() for dataset in DATASETS.values()]}
+    found = {"datasets": [dataset.as_json() for dataset in datasets]}
     answer(as_json, found, [], [table])
 
 

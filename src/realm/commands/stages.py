@@ -126,7 +126,7 @@ def simulate(
       realm simulate --out recordings --subjects 1 --days 2 --duration-s 60
     """
     with working(f"simulating {subjects * days} sessions"):
-        from realm.simulation.demo import write_simulated
+        from realm.simulation.write import write_simulated
 
         paths = write_simulated(out, subjects, days, duration_s, channels, seed)
     for path in paths:
@@ -146,7 +146,7 @@ def demo(
     """
     recordings = out / "recordings"
     with working("simulating 4 sessions"):
-        from realm.simulation.demo import write_simulated
+        from realm.simulation.write import write_simulated
 
         write_simulated(recordings, subjects=2, days=2, duration_s=120.0, channels=16, seed=0)
     run("demo", recordings, out, jobs=jobs)

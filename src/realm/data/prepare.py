@@ -21,7 +21,7 @@ from realm.data.config import DataConfig
 from realm.data.prepared_file import write_prepared
 from realm.data.sessions import FORMAT, description, open_prepared
 from realm.files import make_folder, sha256_file, sha256_json
-from realm.recordings.formats import identify
+from realm.recordings.open import identify, open_recording
 from realm.recordings.recording import Recording
 from realm.signal import SignalConfig
 from realm.workers import Workers, cores
@@ -47,7 +47,7 @@ def prepare_session(
         OSError: the folder cannot be written or the disk is full; an earlier file is kept.
     """
     settings = settings_of(signal, data)
-    with Recording.open(source, data.lfp) as recording:
+    with open_recording(source, data.lfp) as recording:
         target = Path(out_dir) / f"{recording.session_id}.h5"
         hashes = {"input_sha256": input_hash(recording), "config_sha256": sha256_json(settings)}
         if not is_prepared(target, hashes):

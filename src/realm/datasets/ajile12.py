@@ -29,12 +29,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from realm.datasets.dataset import Ask, Dataset, RawSession, RemoteFile
-from realm.datasets.settings import RecipeSettings
+from realm.datasets.dataset import Ask, Dataset, RawSession, RecipeSettings, RemoteFile
 from realm.recordings import hdf
-from realm.recordings.grid import read_timeline
-from realm.recordings.nwb.write import Samples, SessionContent, by_slices
+from realm.recordings.formats.nwb import read_grid
+from realm.recordings.open import open_recording
 from realm.recordings.recording import Recording, TimeSeries
+from realm.recordings.write import Samples, SessionContent, by_slices
 
 API = "https://api.dandiarchive.org/api"
 VERSION = "dandisets/000055/versions/0.220127.0436"
@@ -85,7 +85,7 @@ def find(folder: Path) -> list[RawSession]:
 @contextmanager
 def open_session(path: Path) -> Iterator[SessionContent]:
     """A day of a person: ECoG as it is stored, pose in pixels."""
-    with Recording.open(path, ECOG) as recording, hdf.open_hdf5(path) as file:
+    with open_recording(path, ECOG) as recording, hdf.open_hdf5(path) as file:
         yield SessionContent(
             _session(path.name),
             recording.subject,
@@ -100,9 +100,9 @@ def _samples(path: Path, file: h5py.File, recording: Recording) -> Samples:
     data = hdf.find(file, f"{ECOG}/data")
     assert isinstance(data, h5py.Dataset)  # the recording is open
 
-    timeline = recording.signal.timeline
-    if len(timeline.runs) > 1:
-        raise ValueError(f"{path}: expected ECoG without pauses, got {len(timeline.runs)} parts")
+    grid = recording.signal.grid
+    if len(grid.runs) > 1:
+        raise ValueError(f"{path}: expected ECoG without pauses, got {len(grid.runs)} parts")
     good = hdf.find(file, "general/extracellular_ephys/electrodes/good")
     bad = (
         ~good[...].astype(bool)
@@ -127,8 +127,7 @@ def _behavior(path: Path, file: h5py.File) -> dict[str, TimeSeries]:
     found = {}
     for name, group in hdf.children(file, POSE):
         data = group["data"]
-        timeline = read_timeline(path, file, name, len(data))
-        times = timeline.start_s + np.arange(len(data)) / timeline.rate_hz
+        times = read_grid(path, file, name, len(data)).times_s()
         values = data[...].astype(np.float64).reshape(len(data), -1)
         found[name.rpartition("/")[2]] = TimeSeries(times, values, "pixels", ("x", "y"))
     events = hdf.find(file, "processing/behavior/ReachEvents")

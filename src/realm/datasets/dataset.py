@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from realm.datasets.settings import RecipeSettings
-from realm.recordings.nwb.write import SessionContent
+from realm.data.behavior import Target
+from realm.recordings.write import SessionContent
 
+ECOG_HZ = {"beta": (12.0, 30.0), "low_gamma": (30.0, 60.0), "high_gamma": (70.0, 170.0)}
 Ask = Callable[[str], Any]  # an address of an archive's interface to its JSON answer
 
 
@@ -44,6 +45,27 @@ class RawSession(NamedTuple):
     session_id: str
     files: tuple[Path, ...]
     open: Callable[[], AbstractContextManager[SessionContent]]
+
+
+@dataclass(frozen=True)
+class RecipeSettings:
+    """What a recipe for the dataset begins with.
+
+    Attributes:
+        behavior: path of the series that is decoded.
+        target, smoothing_s: what of it.
+        bin_ms, window_s, slow_hz, bands_hz: as in a recipe.
+        signal: further lines of the part [signal].
+    """
+
+    behavior: str
+    target: Target = "as_stored"
+    smoothing_s: float = 0.0
+    bin_ms: float = 10.0
+    window_s: float = 2.0
+    slow_hz: tuple[float, float] = (0.3, 45.0)
+    bands_hz: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict(ECOG_HZ))
+    signal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

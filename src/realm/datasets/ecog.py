@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.datasets.dataset import RemoteFile
-from realm.recordings.formats.named_arrays import Container
-from realm.recordings.nwb.write import Samples
+from realm.recordings.named_arrays import Container
+from realm.recordings.write import Samples
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 MILLER_VOLTS = 0.0298e-6  # one unit of the amplifier, as the library states for its finger data

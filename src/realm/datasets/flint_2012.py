@@ -32,12 +32,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.datasets.dataset import Dataset, RawSession
+from realm.datasets.dataset import Dataset, RawSession, RecipeSettings
 from realm.datasets.matlab import Struct, open_structs
-from realm.datasets.settings import RecipeSettings
 from realm.datasets.trials import held_samples, trial_times
-from realm.recordings.nwb.write import Samples, SessionContent
 from realm.recordings.recording import TimeSeries
+from realm.recordings.write import Samples, SessionContent
 
 LFP_HZ = 2000.0
 LFP_PER_ROW = 20

@@ -35,13 +35,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.datasets.dataset import Dataset, RawSession
+from realm.datasets.dataset import Dataset, RawSession, RecipeSettings
 from realm.datasets.matlab import Struct, open_structs
-from realm.datasets.settings import RecipeSettings
 from realm.datasets.trials import held_samples, in_a_row, trial_times
-from realm.recordings.formats.identity import safe
-from realm.recordings.nwb.write import Samples, SessionContent
-from realm.recordings.recording import TimeSeries
+from realm.recordings.recording import TimeSeries, safe
+from realm.recordings.write import Samples, SessionContent
 
 PAUSE_S = 1.0  # put between trials, so that no filter joins them
 LFP = "_lfp"

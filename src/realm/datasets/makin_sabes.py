@@ -42,13 +42,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.datasets.dataset import Ask, Dataset, RawSession, RemoteFile
-from realm.datasets.settings import RecipeSettings
+from realm.datasets.dataset import Ask, Dataset, RawSession, RecipeSettings, RemoteFile
 from realm.recordings import hdf
-from realm.recordings.formats.named_arrays import Container, open_container
 from realm.recordings.grid import from_timestamps
-from realm.recordings.nwb.write import UNKNOWN_START, Samples, SessionContent, by_slices
+from realm.recordings.named_arrays import Container, open_container
 from realm.recordings.recording import TimeSeries
+from realm.recordings.write import UNKNOWN_START, Samples, SessionContent, by_slices
 
 BROADBAND = "acquisition/timeseries/broadband"
 BEHAVIOR_RECORD = 583331
@@ -147,8 +146,8 @@ def _samples(path: Path, file: h5py.File, container: Container) -> Samples:
             f"{data.shape}; fetch the file again"
         )
     names = _names(file, container, data.shape[1])
-    timeline = from_timestamps(path, f"{BROADBAND}/timestamps", _Flat(stamps), stamps.size)
-    paused = len(timeline.runs) > 1
+    grid = from_timestamps(path, f"{BROADBAND}/timestamps", _Flat(stamps), stamps.size)
+    paused = len(grid.runs) > 1
 
     return Samples(
         names,
@@ -158,8 +157,8 @@ def _samples(path: Path, file: h5py.File, container: Container) -> Samples:
         data.dtype,
         hdf.finite_attribute(path, data, "conversion", float("nan")),
         by_slices(data),
-        rate_hz=None if paused else timeline.rate_hz,
-        start_s=timeline.start_s,
+        rate_hz=None if paused else grid.rate_hz,
+        start_s=grid.start_s,
         timestamps_s=stamps[...].reshape(-1).astype(np.float64) if paused else None,
     )
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import h5py
 
 from realm import __version__
-from realm.datasets.dataset import Dataset, RawSession, matching
+from realm.datasets.dataset import Dataset, RawSession, RecipeSettings, matching
 from realm.datasets.download import Say
-from realm.datasets.settings import dataset_recipe
 from realm.files import make_folder, sha256_file, write_text
-from realm.recordings.nwb.write import write_nwb
+from realm.inspection.suggestion import Suggestion, check_recipe, recipe_text
+from realm.recordings.write import write_nwb
 
 FORMAT = 1  # of the sessions; a higher one makes them anew
 
@@ -143,3 +143,24 @@ def _made_from(path: Path) -> dict[str, Any] | None:
             return found
     except (OSError, KeyError, ValueError, TypeError):
         return None
+
+
+def dataset_recipe(name: str, settings: RecipeSettings, remarks: tuple[str, ...]) -> str:
+    """The recipe as TOML, checked on the way; `remarks` stand at its top."""
+    suggestion = Suggestion(
+        settings.behavior,
+        settings.target,
+        settings.smoothing_s,
+        settings.bin_ms,
+        settings.window_s,
+        settings.slow_hz,
+        dict(settings.bands_hz),
+        None,
+    )
+    _, _, text = recipe_text(suggestion, name, None).partition("\n")
+    for line in settings.signal:
+        text = text.replace("[signal]\n", f"[signal]\n{line}\n", 1)
+    head = [f"# Made by `realm dataset prepare {name}`. Choose settings on validation time only."]
+    text = "\n".join([*head, *(f"# {remark}" for remark in remarks), text])
+    check_recipe(text, name)
+    return text

@@ -35,13 +35,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.datasets.dataset import Dataset, RawSession
-from realm.datasets.settings import RecipeSettings
-from realm.recordings.formats.identity import safe
-from realm.recordings.formats.named_arrays import open_container
-from realm.recordings.formats.recognize import is_axona
-from realm.recordings.nwb.write import Samples, SessionContent, by_slices
-from realm.recordings.recording import Recording, TimeSeries
+from realm.datasets.dataset import Dataset, RawSession, RecipeSettings
+from realm.recordings.named_arrays import open_container
+from realm.recordings.open import is_axona, open_recording
+from realm.recordings.recording import TimeSeries, safe
+from realm.recordings.write import Samples, SessionContent, by_slices
 
 EEG_HZ = 250.0
 EEG_FILE = re.compile(r"(.+)_(EEG|EG\d)", re.IGNORECASE)
@@ -65,7 +63,7 @@ def find(folder: Path) -> list[RawSession]:
         sessions.append(RawSession(name, files, partial(open_mat, name, ordered, files[-1])))
     for path in sorted(folder.rglob("*.set")):
         if is_axona(path):
-            with Recording.open(path) as recording:
+            with open_recording(path) as recording:
                 files = recording.files
             sessions.append(RawSession(safe(path.stem), files, partial(open_trial, path)))
     return sessions
@@ -141,7 +139,7 @@ def _position(path: Path) -> TimeSeries:
 @contextmanager
 def open_trial(path: Path) -> Iterator[SessionContent]:
     """A trial as the Axona system wrote it."""
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         signal = recording.signal
 
         def read(first: int, stop: int) -> NDArray[Any]:

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realm.datasets.dataset import Ask, Dataset, RawSession, RemoteFile
+from realm.datasets.dataset import Ask, Dataset, RawSession, RecipeSettings, RemoteFile
 from realm.datasets.ecog import (
     FINGERS,
     LIBRARY,
@@ -39,10 +39,9 @@ from realm.datasets.ecog import (
     library_file,
     uniform_samples,
 )
-from realm.datasets.settings import RecipeSettings
-from realm.recordings.formats.named_arrays import open_container
-from realm.recordings.nwb.write import SessionContent
+from realm.recordings.named_arrays import open_container
 from realm.recordings.recording import TimeSeries
+from realm.recordings.write import SessionContent
 
 RATE_HZ = 1000.0
 ARCHIVE = "fingerflex.zip"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.recordings.nwb.write import Samples, by_slices
+from realm.recordings.write import Samples, by_slices
 
 Floats = NDArray[np.float64]
 

@@ -40,6 +40,7 @@ from realm.nn.adapters import SessionInfo
 from realm.nn.student import Student
 from realm.progress import silent
 from realm.recipe import Recipe, load_recipe, parse_recipe
+from realm.recordings.open import open_recording
 from realm.recordings.recording import Recording
 from realm.signal import SignalChain
 from realm.signal.binning import lookahead_bins
@@ -151,7 +152,7 @@ class Decoder(
             (bins, dims) in `behavior_unit_`; with a lookahead, the last bins have no output: NaN.
         """
         if isinstance(X, str | Path):
-            with Recording.open(X, self._recipe().data.lfp) as recording:
+            with open_recording(X, self._recipe().data.lfp) as recording:
                 return self._predict_recording(recording, session_id or recording.session_id)
         chosen = session_id or self._only_session()
         samples = self._checked(np.asarray(X, dtype=np.float64), chosen)
@@ -164,7 +165,7 @@ class Decoder(
         NaN if the behavior does not vary there.
         """
         data = self._recipe().data
-        with Recording.open(X, data.lfp) as recording:
+        with open_recording(X, data.lfp) as recording:
             decoded = self._predict_recording(recording, recording.session_id)
             series = recording.behavior(data.behavior_path)
             behavior = align(
@@ -444,7 +445,7 @@ def write_decoded(decoder: Decoder, file: Path, out: Path, session_id: str | Non
     bins.
     """
     decoded = decoder.predict(file, session_id)
-    with Recording.open(file, decoder.fitted_recipe.data.lfp) as recording:
+    with open_recording(file, decoder.fitted_recipe.data.lfp) as recording:
         start_s = recording.start_s
     times = start_s + (np.arange(len(decoded)) + 1) * decoder.bin_ms / 1000
     lines = [",".join(["time_s", *decoder.behavior_names_])]

@@ -17,6 +17,7 @@ from realm.decoder.decoder import MANIFEST as DECODER
 from realm.files import read_json
 from realm.live.recording_file import Piece, RecordingInfo, Truth, write_recording
 from realm.recipe import Recipe, load_recipe, parse_recipe
+from realm.recordings.open import open_recording
 from realm.recordings.recording import Recording
 from realm.signal.binning import Binning
 from realm.streaming import Bundle
@@ -48,7 +49,7 @@ def export_recording(file: Path | str, out: Path | str, recipe: Recipe | None = 
         ValueError: the recording cannot be used; the message names it.
         OSError: the file cannot be written.
     """
-    with Recording.open(file, None if recipe is None else recipe.data.lfp) as recording:
+    with open_recording(file, None if recipe is None else recipe.data.lfp) as recording:
         aligned = None if recipe is None else _behavior(recording, recipe)
         names, unit = ((), "") if aligned is None else (aligned.names, aligned.unit)
         info = RecordingInfo(

@@ -43,11 +43,11 @@ class BehaviorContent(NamedTuple):
 
 def gaps_of(recording: Recording) -> list[Gap]:
     """The gaps between the runs of samples."""
-    timeline = recording.signal.timeline
-    ends = timeline.runs[:-1, 0] + timeline.runs[:-1, 2]
+    grid = recording.signal.grid
+    ends = grid.runs[:-1, 0] + grid.runs[:-1, 2]
     return [
-        Gap(timeline.start_s + end / timeline.rate_hz, (begin - end) / timeline.rate_hz)
-        for end, begin in zip(ends.tolist(), timeline.runs[1:, 0].tolist(), strict=True)
+        Gap(grid.start_s + end / grid.rate_hz, (begin - end) / grid.rate_hz)
+        for end, begin in zip(ends.tolist(), grid.runs[1:, 0].tolist(), strict=True)
         if begin > end
     ]
 

@@ -55,7 +55,7 @@ def shortest_s() -> float:
 
 def transposed(recording: Recording) -> list[Fault]:
     """More channels than samples."""
-    stored = int(recording.signal.timeline.runs[:, 2].sum())
+    stored = int(recording.signal.grid.runs[:, 2].sum())
     if recording.n_channels <= stored:
         return []
     return [

@@ -15,7 +15,7 @@ from realm.inspection.notes import find_notes
 from realm.inspection.statistics import Statistics, statistics_of
 from realm.inspection.suggestion import Suggestion, suggest
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.formats import format_of
+from realm.recordings.open import format_of, open_recording
 from realm.recordings.recording import Recording, TimeSeries
 
 
@@ -91,7 +91,7 @@ def inspect_recording(
     kind = format_of(path)
     named = "unknown" if kind is None else kind.name
     try:
-        recording = Recording.open(path, lfp)
+        recording = open_recording(path, lfp)
     except RecordingFaultError as error:
         fault = Fault(error.fault, str(error), usable=False)
         return Inspection(str(path), named, None, None, None, None, (), (), None, (fault,), ())

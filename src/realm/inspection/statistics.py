@@ -65,7 +65,7 @@ def statistics_of(recording: Recording) -> Statistics:
             constant += same.sum(axis=0) * (len(x) / (len(x) - 1))
             _longest(same, start, stuck, stuck_at)
         scales.append(_scale(x))
-    stored = int(recording.signal.timeline.runs[:, 2].sum())
+    stored = int(recording.signal.grid.runs[:, 2].sum())
     frequencies, power = _spectrum(recording)
     return Statistics(
         seen / max(1, stored),
@@ -84,9 +84,9 @@ def _blocks(recording: Recording) -> list[tuple[int, int]]:
     """Blocks of the grid within the runs, thinned out evenly to the budget."""
     size = max(1, BLOCK_VALUES // recording.n_channels)
     blocks = [
-        (start, min(start + size, grid + count))
-        for grid, _, count in recording.signal.timeline.runs.tolist()
-        for start in range(grid, grid + count, size)
+        (start, min(start + size, at + count))
+        for at, _, count in recording.signal.grid.runs.tolist()
+        for start in range(at, at + count, size)
     ]
     most = max(1, BUDGET_VALUES // BLOCK_VALUES)
     chosen = np.unique(np.linspace(0, len(blocks) - 1, min(most, len(blocks))).astype(int))
@@ -125,8 +125,8 @@ def _spectrum(recording: Recording) -> tuple[NDArray[np.float64], NDArray[np.flo
     length = round(SPECTRUM_S * rate)
     starts = [
         start
-        for grid, _, count in recording.signal.timeline.runs.tolist()
-        for start in range(grid, grid + count - length + 1, length)
+        for at, _, count in recording.signal.grid.runs.tolist()
+        for start in range(at, at + count - length + 1, length)
     ]
     if not starts or length < 16:
         return np.empty(0), np.empty(0)

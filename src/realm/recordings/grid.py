@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.recordings import hdf
 from realm.recordings.fault import RecordingFaultError
 
 GAP_PERIODS = 1.5
@@ -25,7 +23,7 @@ BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Timeline:
+class SampleGrid:
     """A uniform grid and the runs of stored samples on it.
 
     Attributes:
@@ -40,6 +38,11 @@ class Timeline:
     n_samples: int
     runs: NDArray[np.int64]
 
+    def times_s(self) -> NDArray[np.float64]:
+        """When each stored sample was taken, in seconds on the clock of the file, (stored,)."""
+        runs = [np.arange(at, at + count) for at, _, count in self.runs.tolist()]
+        return np.asarray(self.start_s + np.concatenate(runs) / self.rate_hz)
+
     def pieces(self, start: int, stop: int) -> list[tuple[int, int, int]]:
         """(grid position, stored position, count) of the stored samples in [start, stop)."""
         found = []
@@ -48,33 +51,6 @@ class Timeline:
             if low < high:
                 found.append((low, stored + low - grid, high - low))
         return found
-
-
-def read_timeline(path: Path, file: h5py.File, series: str, n_stored: int) -> Timeline:
-    """The timeline of the series at `series`, which stores `n_stored` samples.
-
-    Raises:
-        ValueError: neither a positive rate nor timestamps, or timestamps that go backward.
-    """
-    starting = hdf.find(file, f"{series}/starting_time")
-    stamps = hdf.find(file, f"{series}/timestamps")
-    if isinstance(starting, h5py.Dataset):
-        rate = _rate(path, series, starting.attrs.get("rate"))
-        start_s = float(starting[()])
-        if not np.isfinite(start_s):
-            raise ValueError(
-                f"{path}: expected a finite starting_time at {series}, got {start_s}; "
-                "correct the starting time in the file"
-            )
-        if isinstance(stamps, h5py.Dataset) and stamps.shape == (n_stored,) and n_stored > 1:
-            check_rate(path, series, rate, from_timestamps(path, series, stamps, n_stored).rate_hz)
-        return at_rate(rate, start_s, n_stored)
-    if isinstance(stamps, h5py.Dataset):
-        return from_timestamps(path, series, stamps, n_stored)
-    raise ValueError(
-        f"{path}: expected a starting_time with a rate, or timestamps, at {series}, found "
-        "neither; write the sampling rate of the series into the file"
-    )
 
 
 def check_increasing(path: Path, series: str, stamps: NDArray[np.float64], first: int = 0) -> None:
@@ -96,23 +72,9 @@ def check_increasing(path: Path, series: str, stamps: NDArray[np.float64], first
         )
 
 
-def _rate(path: Path, series: str, stored: object) -> float:
-    try:
-        rate = float(stored)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        rate = float("nan")
-    if not (np.isfinite(rate) and rate > 0):
-        arrived = "none" if stored is None else repr(stored)
-        raise ValueError(
-            f"{path}: expected a sampling rate above 0 Hz at {series}, got {arrived}; "
-            "set the attribute rate of starting_time in the file"
-        )
-    return rate
-
-
-def at_rate(rate_hz: float, start_s: float, n_stored: int) -> Timeline:
+def at_rate(rate_hz: float, start_s: float, n_stored: int) -> SampleGrid:
     """All samples in one run."""
-    return Timeline(rate_hz, start_s, n_stored, np.array([[0, 0, n_stored]]))
+    return SampleGrid(rate_hz, start_s, n_stored, np.array([[0, 0, n_stored]]))
 
 
 def check_rate(path: Path, series: str, stated_hz: float, measured_hz: float) -> None:
@@ -125,8 +87,8 @@ def check_rate(path: Path, series: str, stated_hz: float, measured_hz: float) ->
         )
 
 
-def from_timestamps(path: Path, series: str, stamps: Any, n_stored: int) -> Timeline:
-    """The timeline of one timestamp in seconds per sample; `stamps` is any sliceable array.
+def from_timestamps(path: Path, series: str, stamps: Any, n_stored: int) -> SampleGrid:
+    """The grid of one timestamp in seconds per sample; `stamps` is any sliceable array.
 
     Raises:
         ValueError: not one finite timestamp per sample, or they do not increase.
@@ -152,8 +114,8 @@ def from_timestamps(path: Path, series: str, stamps: Any, n_stored: int) -> Time
 
 def from_segments(
     path: Path, series: str, rate_hz: float, starts_s: Sequence[float], counts: Sequence[int]
-) -> Timeline:
-    """The timeline of segments stored one after the other, each with its own start.
+) -> SampleGrid:
+    """The grid of segments stored one after the other, each with its own start.
 
     A start is rounded to the grid of the rate; a segment never lies over the one before it.
 
@@ -172,7 +134,7 @@ def from_segments(
     return _laid_out(rate_hz, starts_s, counts)
 
 
-def _laid_out(rate: float, starts_s: Sequence[float], counts: Sequence[int]) -> Timeline:
+def _laid_out(rate: float, starts_s: Sequence[float], counts: Sequence[int]) -> SampleGrid:
     """Runs on the uniform grid that begins with the first of them."""
     first = np.cumsum([0, *counts[:-1]])
     grid = np.rint((np.asarray(starts_s) - starts_s[0]) * rate).astype(np.int64)
@@ -180,7 +142,7 @@ def _laid_out(rate: float, starts_s: Sequence[float], counts: Sequence[int]) -> 
         end = grid[i - 1] + counts[i - 1]
         grid[i] = max(grid[i], end)
     runs = np.stack([grid, first, counts], axis=1).astype(np.int64)
-    return Timeline(rate, float(starts_s[0]), int(grid[-1] + counts[-1]), runs)
+    return SampleGrid(rate, float(starts_s[0]), int(grid[-1] + counts[-1]), runs)
 
 
 def _median_period(path: Path, series: str, stamps: Any) -> float:

@@ -1,22 +1,68 @@
 """One session's recording, whatever file it comes from: LFP in volts on a uniform grid, behavior.
 
-`Recording.open` takes every kind of file in `realm.recordings.formats`. Nothing but the samples
-asked for is read, so a recording larger than memory works where its format allows it. Gaps are NaN
-here; the guard of the signal chain replaces and flags them.
+`realm.recordings.open_recording` opens every kind of file. Only the samples asked for are read, so
+a recording larger than memory works where its format allows it. Gaps are NaN here; the guard of the
+signal chain replaces and flags them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.recordings.grid import Timeline
+from realm.recordings.fault import clear_errors
+from realm.recordings.grid import SampleGrid
+
+
+class Identity(NamedTuple):
+    """Which session a recording is.
+
+    Attributes:
+        session_id: subject and session, safe as a file name.
+        subject: the subject's id; a session that states none is its own subject.
+        started_at: when the recording began, without a time zone where the file states none; None
+            where it does not say.
+    """
+
+    session_id: str
+    subject: str
+    started_at: datetime | None = None
+
+
+def safe(name: str) -> str:
+    """`name` with only what is safe in a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "session"
+
+
+def named_after_file(path: Path, started_at: datetime | None = None) -> Identity:
+    """The name of the file is the session and, unless a description says more, the subject."""
+    session = safe(path.stem)
+    return Identity(session, session, started_at)
+
+
+def joined(subject: str | None, session: str | None, stated: Identity) -> Identity:
+    """What a description says, laid over what the file says; the id names the subject."""
+    session_id = safe(session) if session else stated.session_id
+    if subject and subject not in session_id:
+        session_id = safe(f"{subject}_{session_id}")
+    of_subject = subject or (session_id if session else stated.subject)
+    return Identity(session_id, of_subject, stated.started_at)
+
+
+def iso_time(text: str) -> datetime | None:
+    """The time that `text` states in ISO 8601, None if it states none."""
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
 
 
 class TimeSeries(NamedTuple):
@@ -41,14 +87,14 @@ class Signal:
 
     Attributes:
         path: of the series inside the file, for people and for the setting `lfp`.
-        timeline: when the stored samples were taken.
+        grid: when the stored samples were taken.
         channel_names, regions, bad_channels: one entry per channel.
         bits: that one stored sample of one channel takes.
         read: (first, stop) of stored samples to volts, (stop - first, channels) float64.
     """
 
     path: str
-    timeline: Timeline
+    grid: SampleGrid
     channel_names: tuple[str, ...]
     regions: tuple[str, ...]
     bad_channels: tuple[bool, ...]
@@ -85,40 +131,30 @@ class NamedBehavior:
 
 
 class Recording:
-    """One session's file, open for reading. Use `Recording.open` and close it, or use `with`.
+    """One session's file, open for reading. Close it, or use it with `with`.
 
     Attributes:
         path: of the file.
-        session_id: subject and session, safe as a file name.
-        subject: the subject's id; a session that states none is its own subject.
+        identity: which session it is.
         signal: the neural series.
         files: every file that was read, `path` first; their hashes are the recording's.
     """
 
+    open: ClassVar[Callable[..., Recording]]  # goes with the next release: see `open_recording`
+
     def __init__(
         self,
         path: Path,
-        identity: tuple[str, str],
+        identity: Identity | tuple[str, str],
         signal: Signal,
         behavior: tuple[Behavior, ...],
         close: Callable[[], None],
         files: tuple[Path, ...] = (),
     ) -> None:
         self.path, self.signal, self.behavior_sources = path, signal, behavior
-        self.session_id, self.subject = identity
+        self.identity = Identity(*identity)
         self.files = files or (path,)
         self._close = close
-
-    @staticmethod
-    def open(path: Path | str, lfp_path: str | None = None) -> Recording:
-        """Open a recording; `lfp_path` names the neural series where the file has several.
-
-        Raises:
-            ValueError: the file or what it says cannot be used; the message says what to do.
-        """
-        from realm.recordings.formats import open_recording  # which imports this module
-
-        return open_recording(Path(path), lfp_path)
 
     def close(self) -> None:
         """Close the file."""
@@ -134,6 +170,21 @@ class Recording:
         at: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def session_id(self) -> str:
+        """Subject and session, safe as a file name."""
+        return self.identity.session_id
+
+    @property
+    def subject(self) -> str:
+        """The subject's id; a session that states none is its own subject."""
+        return self.identity.subject
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the recording began, None where the file does not say."""
+        return self.identity.started_at
 
     @property
     def lfp_path(self) -> str:
@@ -158,17 +209,17 @@ class Recording:
     @property
     def sampling_rate_hz(self) -> float:
         """Samples per second."""
-        return self.signal.timeline.rate_hz
+        return self.signal.grid.rate_hz
 
     @property
     def n_samples(self) -> int:
         """Length of the uniform grid."""
-        return self.signal.timeline.n_samples
+        return self.signal.grid.n_samples
 
     @property
     def start_s(self) -> float:
         """Time of the first sample on the clock of the file."""
-        return self.signal.timeline.start_s
+        return self.signal.grid.start_s
 
     @property
     def sample_bits(self) -> int:
@@ -187,7 +238,7 @@ class Recording:
             (samples, channels) float64.
         """
         start, stop = max(0, start), min(stop, self.n_samples)
-        pieces = list(self.signal.timeline.pieces(start, stop))
+        pieces = list(self.signal.grid.pieces(start, stop))
         if len(pieces) == 1 and pieces[0][2] == stop - start:
             return np.require(self._stored(*pieces[0][1:]), np.float64, ["C", "W", "O"])
         out = np.full((max(0, stop - start), self.n_channels), np.nan)
@@ -196,14 +247,8 @@ class Recording:
         return out
 
     def _stored(self, first: int, count: int) -> NDArray[np.float64]:
-        try:
+        with clear_errors(self.path, f"samples {first} to {first + count} of {self.lfp_path}"):
             return self.signal.read(first, first + count)
-        except OSError as error:
-            raise ValueError(
-                f"{self.path}: expected readable samples at {self.lfp_path}, but samples "
-                f"{first} to {first + count} cannot be read ({error}); the file is damaged "
-                "or needs a compression filter that is not installed, copy it again"
-            ) from error
 
     def blocks(self, n_samples: int) -> Iterator[NDArray[np.float64]]:
         """The whole recording in consecutive blocks of at most `n_samples` samples."""
@@ -221,7 +266,8 @@ class Recording:
             ValueError: nothing there (the message lists what is), or it cannot be used.
         """
         for source in self.behavior_sources:
-            series = source.read(path)
+            with clear_errors(self.path, f"behavior {path}"):
+                series = source.read(path)
             if series is not None:
                 return series
         found = ", ".join(self.behavior_paths()) or "no time series at all"

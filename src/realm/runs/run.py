@@ -35,7 +35,7 @@ from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
-from realm.recordings.formats import find_recordings
+from realm.recordings.open import find_recordings
 from realm.report.outcome import write_decoding, write_figures
 from realm.report.write import write_markdown, write_report
 from realm.runs.record import describe

@@ -1,19 +1,35 @@
-"""Store a simulated session as an NWB file, laid out like the recordings this package reads."""
+"""Store simulated sessions as NWB files, laid out like the recordings this package reads."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from realm.recordings.nwb.write import new_nwb
-from realm.simulation.simulate import SimulatedSession
+from realm.recordings.recording import TimeSeries
+from realm.recordings.write import Samples, SessionContent, by_slices, write_nwb
+from realm.simulation.simulate import SimulatedSession, SimulationConfig, simulate
 
 VOLTS_PER_COUNT = 1e-8
 BEHAVIOR_PATH = "behavior/Position/hand"
 SPIKES_PATH = "ecephys/threshold_crossings"
+
+
+def write_simulated(
+    folder: Path | str, subjects: int, days: int, duration_s: float, channels: int, seed: int
+) -> list[Path]:
+    """Simulate reaching sessions and store each as an NWB file; files that are there stay."""
+    folder = Path(folder)
+    config = SimulationConfig(
+        subjects=subjects, days=days, duration_s=duration_s, channels=channels, seed=seed
+    )
+    paths = []
+    for session in simulate(config):
+        path = folder / f"{session.session_id}.nwb"
+        paths.append(path if path.exists() else write_session(path, session))
+    return paths
 
 
 def write_session(path: Path | str, simulated: SimulatedSession) -> Path:
@@ -24,88 +40,37 @@ def write_session(path: Path | str, simulated: SimulatedSession) -> Path:
     Raises:
         OSError: the folder cannot be written or the disk is full; an earlier file is kept.
     """
-    with new_nwb(path) as (_, io):
-        io.write(_document(simulated))
-    return Path(path)
+    return write_nwb(path, _content(simulated))
 
 
-def _document(simulated: SimulatedSession) -> Any:
-    from pynwb import NWBFile
-    from pynwb.file import Subject
-
+def _content(simulated: SimulatedSession) -> SessionContent:
+    hand = simulated.behavior
+    counts = simulated.spike_counts.astype(np.float64)
     day = int(simulated.session_id.rpartition("day")[2] or 0)
-    file = NWBFile(
-        session_description="simulated reaching",
-        identifier=simulated.session_id,
+    return SessionContent(
         session_id=simulated.session_id,
-        session_start_time=datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=day),
-        subject=Subject(
-            subject_id=simulated.subject,
-            species="Macaca mulatta",
-            sex="U",
-            age="P8Y",
-            description="simulated",
+        subject=simulated.subject,
+        species="Macaca mulatta",
+        description="simulated reaching",
+        samples=Samples(
+            channel_names=simulated.channel_names,
+            regions=simulated.regions,
+            bad=simulated.bad_channels,
+            n_samples=len(simulated.lfp_uv),
+            dtype=np.dtype(np.int16),
+            volts_per_count=VOLTS_PER_COUNT,
+            read=by_slices(_counts(simulated.lfp_uv)),
+            rate_hz=float(simulated.sampling_rate_hz),
         ),
+        behavior={
+            BEHAVIOR_PATH: hand,
+            SPIKES_PATH: TimeSeries(hand.timestamps_s, counts, "count", simulated.channel_names),
+        },
+        stored_as={BEHAVIOR_PATH: "float32", SPIKES_PATH: "uint8"},
+        start=datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=day),
     )
-    electrodes = _electrodes(file, simulated)
-    _neural(file, simulated, electrodes)
-    _hand(file, simulated)
-    return file
 
 
-def _electrodes(file: Any, simulated: SimulatedSession) -> Any:
-    group = file.create_electrode_group(
-        "array", description="simulated", location="M1", device=file.create_device("array")
-    )
-    file.add_electrode_column("channel_name", "name of the channel")
-    file.add_electrode_column("bad", "flagged by the experimenter")
-    rows = zip(simulated.channel_names, simulated.regions, simulated.bad_channels, strict=True)
-    for name, region, bad in rows:
-        file.add_electrode(group=group, location=region, channel_name=name, bad=bool(bad))
-    everything = list(range(len(simulated.channel_names)))
-    return file.create_electrode_table_region(everything, "all channels")
-
-
-def _neural(file: Any, simulated: SimulatedSession, electrodes: Any) -> None:
-    from pynwb import H5DataIO, TimeSeries
-    from pynwb.ecephys import LFP, ElectricalSeries
-
-    module = file.create_processing_module("ecephys", "LFP and spike counts")
-    lfp = LFP()
-    module.add(lfp)
-    counts = np.rint(simulated.lfp_uv * 1e-6 / VOLTS_PER_COUNT)
-    series = ElectricalSeries(
-        name="ElectricalSeriesLFP",
-        data=H5DataIO(np.clip(counts, -32768, 32767).astype(np.int16), compression="gzip"),
-        electrodes=electrodes,
-        rate=float(simulated.sampling_rate_hz),
-        conversion=VOLTS_PER_COUNT,
-    )
-    lfp.add_electrical_series(series)
-    spikes = TimeSeries(
-        name="threshold_crossings",
-        data=H5DataIO(simulated.spike_counts, compression="gzip"),
-        unit="count",
-        rate=_rate(simulated),
-    )
-    module.add(spikes)
-
-
-def _hand(file: Any, simulated: SimulatedSession) -> None:
-    from pynwb import H5DataIO
-    from pynwb.behavior import Position, SpatialSeries
-
-    hand = SpatialSeries(
-        name="hand",
-        data=H5DataIO(simulated.behavior.values.astype(np.float32), compression="gzip"),
-        rate=_rate(simulated),
-        unit=simulated.behavior.unit,
-        reference_frame="centre of the workspace",
-    )
-    module = file.create_processing_module("behavior", "hand")
-    module.add(Position(spatial_series=hand))
-
-
-def _rate(simulated: SimulatedSession) -> float:
-    times = simulated.behavior.timestamps_s
-    return float(round((len(times) - 1) / (times[-1] - times[0]), 6))
+def _counts(lfp_uv: NDArray[np.float64]) -> NDArray[np.int16]:
+    counts = np.rint(lfp_uv * 1e-6 / VOLTS_PER_COUNT)
+    return np.clip(counts, -32768, 32767).astype(np.int16)

@@ -20,7 +20,7 @@ from realm.data.prepare import prepare_all
 from realm.files import make_folder
 from realm.methods.registry import methods_of
 from realm.recipe import Recipe
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 from realm.report.section import Picture, Section
 from realm.report.style import INK, colour, figure_file, quiet_grid
 from realm.report.tables import ResultTable, number
@@ -61,7 +61,7 @@ def on_spikes(benchmark: Benchmark) -> Recipe:
     path = recipe.benchmark.spikes
     rates = []
     for source in benchmark.recordings:
-        with Recording.open(source, path) as recording:
+        with open_recording(source, path) as recording:
             rates.append(recording.sampling_rate_hz)
     signal = count_signal(recipe.signal, min(rates))
     data = recipe.data.model_copy(update={"lfp": path})
@@ -86,7 +86,7 @@ def count_signal(signal: SignalConfig, rate_hz: float) -> SignalConfig:
 
 def _has(source: Path, path: str) -> bool:
     try:
-        with Recording.open(source, path):
+        with open_recording(source, path):
             return True
     except ValueError:
         return False

@@ -8,6 +8,7 @@ Format: Axona, DacqUSB file formats.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,11 +16,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from realm.recordings.channels import finished
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.formats.identity import named_after_file
-from realm.recordings.formats.series import finished
 from realm.recordings.grid import at_rate
-from realm.recordings.recording import NamedBehavior, Recording, Signal, TimeSeries
+from realm.recordings.recording import (
+    NamedBehavior,
+    Recording,
+    Signal,
+    TimeSeries,
+    named_after_file,
+)
 
 EEG, EGF = "eeg", "egf"
 UNTRACKED = 1023
@@ -63,13 +69,27 @@ def open_axona(path: Path, lfp_path: str | None = None) -> Recording:
         series["position"] = partial(_position, path, _part(position))
     files = (path, *found.values(), *([position] if position.is_file() else []))
     return Recording(
-        path, named_after_file(path), signal, (NamedBehavior(series),), lambda: None, files
+        path,
+        named_after_file(path, _started_at(settings)),
+        signal,
+        (NamedBehavior(series),),
+        lambda: None,
+        files,
     )
 
 
 def _header(content: bytes) -> dict[str, str]:
     lines = content.split(b"data_start")[0].decode("cp1252").splitlines()
     return {key: value.strip() for key, _, value in (line.partition(" ") for line in lines) if key}
+
+
+def _started_at(settings: dict[str, str]) -> datetime | None:
+    """For instance "Friday, 2 Jan 2026" at "10:00:00"; None where the settings say otherwise."""
+    day = settings.get("trial_date", "").partition(",")[2].strip()
+    try:
+        return datetime.strptime(f"{day} {settings.get('trial_time', '')}", "%d %b %Y %H:%M:%S")
+    except ValueError:
+        return None
 
 
 def _part(path: Path) -> Part:
@@ -115,8 +135,8 @@ def _signal(path: Path, kind: str, parts: dict[int, Part], settings: dict[str, s
 
     n = len(arrays)
     names = tuple(f"{kind}{number}" for number in parts)
-    timeline = at_rate(rate, 0.0, counts.pop())
-    return Signal(kind, timeline, names, ("",) * n, (False,) * n, 8 * width, read)
+    grid = at_rate(rate, 0.0, counts.pop())
+    return Signal(kind, grid, names, ("",) * n, (False,) * n, 8 * width, read)
 
 
 def _volts_per_count(path: Path, settings: dict[str, str], number: int, width: int) -> float:

@@ -12,20 +12,18 @@ import gzip
 import io
 import json
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from realm.recordings.channels import finished, is_electrode, select, series_of_channels
 from realm.recordings.fault import RecordingFaultError
 from realm.recordings.formats.brainvision import open_brainvision
-from realm.recordings.formats.channels import select, series_of_channels
 from realm.recordings.formats.edf import open_edf
-from realm.recordings.formats.identity import safe
-from realm.recordings.formats.series import finished
-from realm.recordings.recording import NamedBehavior, Recording, Signal, TimeSeries
+from realm.recordings.recording import Identity, NamedBehavior, Recording, Signal, TimeSeries, safe
 
-NEURAL_TYPES = ("SEEG", "ECOG", "EEG", "DBS", "LFP")
 REGION_COLUMNS = ("region", "anatomy", "location", "brain_region")
 Table = list[dict[str, str]]
 
@@ -55,7 +53,7 @@ def open_bids(path: Path, lfp_path: str | None = None) -> Recording:
         files += tuple(path.parent / f"{name}.tsv.gz" for name in continuous)
         return Recording(
             path,
-            _identity(path),
+            _identity(path, recording.started_at),
             signal,
             (*behavior, NamedBehavior(continuous)),
             recording.close,
@@ -71,9 +69,9 @@ def _entities(path: Path) -> str:
     return path.stem.rpartition("_")[0]
 
 
-def _identity(path: Path) -> tuple[str, str]:
+def _identity(path: Path, started_at: datetime | None) -> Identity:
     subject = path.stem.split("_")[0].removeprefix("sub-")
-    return safe(_entities(path)), subject
+    return Identity(safe(_entities(path)), subject, started_at)
 
 
 def _beside(path: Path, suffix: str, of_run: bool = True) -> Path | None:
@@ -120,7 +118,7 @@ def _labelled(
         regions=tuple(regions.get(name, "") for name in names),
         bad_channels=tuple(rows[name].get("status", "") == "bad" for name in names),
     )
-    neural = [rows[name].get("type", "").upper() in NEURAL_TYPES for name in names]
+    neural = [is_electrode(kind=rows[name].get("type", "")) for name in names]
     others = NamedBehavior(
         {
             name: partial(

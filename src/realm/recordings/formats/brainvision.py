@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.recordings.formats.channels import split
-from realm.recordings.formats.identity import named_after_file
-from realm.recordings.grid import Timeline, at_rate, from_segments
-from realm.recordings.recording import Recording, Signal
+from realm.recordings.channels import is_electrode, split
+from realm.recordings.grid import SampleGrid, at_rate, from_segments
+from realm.recordings.recording import Recording, Signal, named_after_file
 
 SEGMENT = re.compile(r"^Mk\d+=New Segment,[^,]*,(\d+),[^,]*,[^,]*(?:,(\d{20}))?", re.MULTILINE)
 FILE_ENTRY = re.compile(r"^(DataFile|MarkerFile)=(.+?)\s*$", re.MULTILINE)
@@ -40,23 +39,27 @@ def open_brainvision(path: Path, lfp_path: str | None = None) -> Recording:
             f"cannot be read ({error}); copy all three again"
         ) from error
     rate = float(raw.info["sfreq"])
-    timeline = _timeline(path, _markers(path), rate, int(raw.n_times))
-    signal, behavior = split(path, _all_channels(raw, timeline), _is_neural(raw))
-    return Recording(path, named_after_file(path), signal, (behavior,), raw.close, _files(path))
+    grid = _grid(path, _markers(path), rate, int(raw.n_times))
+    neural = [is_electrode(kind=kind) for kind in raw.get_channel_types()]
+    signal, behavior = split(path, _all_channels(raw, grid), neural)
+    return Recording(
+        path,
+        named_after_file(path, raw.info["meas_date"]),
+        signal,
+        (behavior,),
+        raw.close,
+        _files(path),
+    )
 
 
-def _all_channels(raw: Any, timeline: Timeline) -> Signal:
+def _all_channels(raw: Any, grid: SampleGrid) -> Signal:
     names = tuple(str(name) for name in raw.ch_names)
 
     def read(first: int, stop: int) -> NDArray[np.float64]:
         return np.asarray(raw.get_data(start=first, stop=stop).T, dtype=np.float64)
 
     bad = tuple(name in raw.info["bads"] for name in names)
-    return Signal("channels", timeline, names, ("",) * len(names), bad, 16, read)
-
-
-def _is_neural(raw: Any) -> list[bool]:
-    return [kind in ("eeg", "ecog", "seeg", "dbs") for kind in raw.get_channel_types()]
+    return Signal("channels", grid, names, ("",) * len(names), bad, 16, read)
 
 
 def _no_lfp(path: Path, lfp_path: str | None) -> None:
@@ -67,7 +70,7 @@ def _no_lfp(path: Path, lfp_path: str | None) -> None:
         )
 
 
-def _timeline(path: Path, markers: str, rate: float, n_stored: int) -> Timeline:
+def _grid(path: Path, markers: str, rate: float, n_stored: int) -> SampleGrid:
     """Segments by their times of day; a single one needs none."""
     found = [(int(at) - 1, stamp) for at, stamp in SEGMENT.findall(markers)]
     found = [f for f in found if f[0] < n_stored]

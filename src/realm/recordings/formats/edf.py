@@ -6,7 +6,9 @@ Format: Kemp and Olivan 2003, https://www.edfplus.info.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realm.recordings.channels import finished, is_electrode
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.formats.identity import named_after_file
-from realm.recordings.formats.series import finished
-from realm.recordings.grid import Timeline, at_rate, from_segments
-from realm.recordings.recording import NamedBehavior, Recording, Signal, TimeSeries
+from realm.recordings.grid import SampleGrid, at_rate, from_segments
+from realm.recordings.recording import (
+    NamedBehavior,
+    Recording,
+    Signal,
+    TimeSeries,
+    named_after_file,
+)
 from realm.volts import volts_per
 
 
@@ -37,7 +44,7 @@ def open_edf(path: Path, lfp_path: str | None = None) -> Recording:
             f"{path}: expected an EDF file, but it cannot be read ({error}); it is truncated or of "
             "another format, copy or export it again"
         ) from error
-    in_volts = [s for s in edf.signals if volts_per(s.physical_dimension) is not None]
+    in_volts = [s for s in edf.signals if is_electrode(unit=s.physical_dimension)]
     if not in_volts or lfp_path is not None:
         listed = ", ".join(f"{s.label} ({s.physical_dimension})" for s in edf.signals)
         raise ValueError(
@@ -57,23 +64,35 @@ def open_edf(path: Path, lfp_path: str | None = None) -> Recording:
     neural = [s for s in in_volts if s.sampling_frequency == rate]
     others = {s.label: s for s in edf.signals if s not in neural}
     onsets = _onsets(path)
-    timelines = {
-        float(s.sampling_frequency): _timeline(
+    grids = {
+        float(s.sampling_frequency): _grid(
             path, onsets, s, edf.num_data_records, edf.data_record_duration
         )
         for s in edf.signals
     }
     behavior = NamedBehavior(
         {
-            label: partial(_behavior, path, signal, timelines[float(signal.sampling_frequency)])
+            label: partial(_behavior, path, signal, grids[float(signal.sampling_frequency)])
             for label, signal in others.items()
         }
     )
-    signal = _signal(neural, timelines[float(rate)])
-    return Recording(path, named_after_file(path), signal, (behavior,), lambda: None)
+    signal = _signal(neural, grids[float(rate)])
+    return Recording(
+        path, named_after_file(path, _started_at(edf)), signal, (behavior,), lambda: None
+    )
 
 
-def _signal(signals: list[Any], timeline: Timeline) -> Signal:
+def _started_at(edf: Any) -> datetime | None:
+    """Date and time of the header; None where they are left out or not valid."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # the older field may say another date
+            found: datetime = edf.startdatetime
+    except ValueError:
+        return None
+    return found
+
+
+def _signal(signals: list[Any], grid: SampleGrid) -> Signal:
     volts = np.array([volts_per(s.physical_dimension) for s in signals], dtype=np.float64)
 
     def read(first: int, stop: int) -> NDArray[np.float64]:
@@ -85,20 +104,18 @@ def _signal(signals: list[Any], timeline: Timeline) -> Signal:
     if len(set(names)) < len(names):
         names = [f"{name}_{i}" for i, name in enumerate(names)]
     n = len(signals)
-    return Signal("signals", timeline, tuple(names), ("",) * n, (False,) * n, 16, read)
+    return Signal("signals", grid, tuple(names), ("",) * n, (False,) * n, 16, read)
 
 
-def _behavior(path: Path, signal: Any, timeline: Timeline) -> TimeSeries:
-    parts = [np.arange(grid, grid + count) for grid, _, count in timeline.runs.tolist()]
-    times = timeline.start_s + np.concatenate(parts) / timeline.rate_hz
+def _behavior(path: Path, signal: Any, grid: SampleGrid) -> TimeSeries:
     unit = signal.physical_dimension or "arbitrary"
     values = np.asarray(signal.data, dtype=np.float64).reshape(-1, 1)
-    return finished(path, signal.label, times, values, unit, (signal.label,))
+    return finished(path, signal.label, grid.times_s(), values, unit, (signal.label,))
 
 
-def _timeline(
+def _grid(
     path: Path, onsets: NDArray[np.float64] | None, signal: Any, n_records: int, record_s: float
-) -> Timeline:
+) -> SampleGrid:
     rate, n_stored = float(signal.sampling_frequency), n_records * signal.samples_per_data_record
     if onsets is None:
         return at_rate(rate, 0.0, n_stored)

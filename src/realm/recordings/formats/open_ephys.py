@@ -7,6 +7,8 @@ Format: https://open-ephys.github.io/gui-docs/User-Manual/Data-formats/Binary-fo
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realm.recordings.channels import is_electrode, series_of_channels, split
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.formats.channels import series_of_channels, split
-from realm.recordings.formats.identity import safe
-from realm.recordings.grid import Timeline, at_rate, from_segments
-from realm.recordings.recording import NamedBehavior, Recording, Signal
+from realm.recordings.grid import SampleGrid, at_rate, from_segments
+from realm.recordings.recording import Identity, NamedBehavior, Recording, Signal, safe
 from realm.volts import volts_per
 
+DAY = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")  # how the software names a folder
 NUMBERS = ("sample_numbers.npy", "timestamps.npy")  # before version 0.6 the numbers had this name
 
 
@@ -52,7 +54,7 @@ def open_open_ephys(path: Path, lfp_path: str | None = None) -> Recording:
     files = [path, *(file for file in _files(path, name) if file.is_file())]
     return Recording(
         path,
-        (_session(path), _session(path)),
+        _identity(path),
         signal,
         (behavior, others),
         lambda: None,
@@ -73,12 +75,15 @@ def _structure(path: Path) -> list[Any]:
     return found
 
 
-def _session(path: Path) -> str:
-    """Names of the folders from that of the day down to the recording."""
+def _identity(path: Path) -> Identity:
+    """Names of the folders from that of the day, which says when it began, to the recording."""
     folders = path.resolve().parent.parts[-4:]
     own = [f for f in folders if f.startswith(("experiment", "recording"))]
     day = [f for f in folders if not f.startswith(("experiment", "recording", "Record Node"))]
-    return safe("_".join([*day[-1:], *own]))
+    session = safe("_".join([*day[-1:], *own]))
+    stated = DAY.fullmatch(day[-1]) if day else None
+    started_at = None if stated is None else datetime.strptime(stated[0], "%Y-%m-%d_%H-%M-%S")
+    return Identity(session, session, started_at)
 
 
 def _files(path: Path, name: str) -> list[Path]:
@@ -110,15 +115,15 @@ def _signal(path: Path, name: str, stream: dict[str, Any]) -> tuple[Signal, list
         return np.asarray(data[first:stop] * factors)
 
     names = tuple(str(channel["channel_name"]) for channel in channels)
-    timeline = _timeline(path, name, rate, n_stored)
-    signal = Signal(name, timeline, names, ("",) * n, (False,) * n, 16, read)
-    analog = [n.upper().startswith("ADC") or n.upper().startswith("AUX") for n in names]
+    grid = _grid(path, name, rate, n_stored)
+    signal = Signal(name, grid, names, ("",) * n, (False,) * n, 16, read)
     return signal, [
-        not adc and volts_per(unit) is not None for adc, unit in zip(analog, units, strict=True)
+        is_electrode(kind="ADC" if name.upper().startswith(("ADC", "AUX")) else None, unit=unit)
+        for name, unit in zip(names, units, strict=True)
     ]
 
 
-def _timeline(path: Path, name: str, rate: float, n_stored: int) -> Timeline:
+def _grid(path: Path, name: str, rate: float, n_stored: int) -> SampleGrid:
     """Runs of consecutive sample numbers; jumps back are refused."""
     found = next((f for f in _files(path, name)[1:] if _is_numbers(f)), None)
     if found is None:

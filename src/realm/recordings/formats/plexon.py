@@ -1,7 +1,7 @@
-"""What neo does not say of a .plx file: its pauses, and the unit of its slow channels.
+"""Plexon .plx files, read by neo, and what it does not say: pauses and the unit of slow channels.
 
-neo joins the blocks of a channel without a look at their times, and takes the number of bits of
-spikes for that of slow channels. Format: Plexon, Plexon.h of the offline SDK.
+Blocks of a channel are joined by neo without a look at their times, and it takes the number of bits
+of spikes for that of slow channels. Format: Plexon, Plexon.h of the offline SDK.
 """
 
 from __future__ import annotations
@@ -9,13 +9,22 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from realm.recordings.formats.neo_recording import Corrected
+from realm.recordings.formats.neo import Corrected, open_neo
 from realm.recordings.grid import GAP_PERIODS
+from realm.recordings.recording import Recording
 
 MAGIC = 0x58454C50
 HEADER, SPIKE_CHANNEL, EVENT_CHANNEL, SLOW_CHANNEL = 7504, 1020, 296, 296
 BLOCK = struct.Struct("<HHIHHHH")  # type, time (upper, lower), channel, unit, waveforms, words
 SLOW = 5
+
+
+def open_plexon(path: Path, lfp_path: str | None = None) -> Recording:
+    """A .plx file; its slow channels. Where it was paused is read from its blocks."""
+    from neo.rawio import PlexonRawIO
+
+    reader = PlexonRawIO(filename=str(path), progress_bar=False)
+    return open_neo(path, reader, lfp_path, PlexonBlocks(path).correct)
 
 
 class PlexonBlocks:

@@ -1,4 +1,4 @@
-"""From a description of an array to its rows in time: axes, gain, clock."""
+"""Recordings that are named arrays in .mat, .npz, .h5 or .zarr, as a TOML file describes them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,104 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.recordings.formats.description import SECONDS_PER, ArraySeries, BehaviorSeries
-from realm.recordings.formats.named_arrays import Container, StoredArray, open_container
-from realm.recordings.grid import Timeline, at_rate, check_increasing, check_rate, from_timestamps
-from realm.recordings.recording import TimeSeries
+from realm.recordings.channels import finished
+from realm.recordings.description import (
+    FOLDER_DESCRIPTION,
+    SECONDS_PER,
+    ArraySeries,
+    BehaviorSeries,
+    Channels,
+    Samples,
+    description_path,
+    read_description,
+)
+from realm.recordings.fault import RecordingFaultError
+from realm.recordings.grid import SampleGrid, at_rate, check_increasing, check_rate, from_timestamps
+from realm.recordings.named_arrays import Container, StoredArray, open_container
+from realm.recordings.recording import Recording, Signal, TimeSeries, named_after_file
+from realm.volts import VOLTS_PER
+
+
+def open_arrays(path: Path, lfp_path: str | None = None) -> Recording:
+    """Open a described file of arrays; `lfp_path` names another array of the same kind.
+
+    Raises:
+        ValueError: there is no description, or it does not fit the file.
+    """
+    described = description_path(path)
+    description = None if described is None else read_description(described)
+    if description is None or description.samples is None:
+        where = described or path.parent / FOLDER_DESCRIPTION
+        raise ValueError(
+            f"{path}: expected {where} to name the arrays of this file in a part [samples] (array, "
+            "axes, unit, rate_hz), found none; write it"
+        )
+    samples = description.samples
+    if lfp_path is not None:
+        samples = samples.model_copy(update={"array": lfp_path})
+    container = open_container(path)
+    try:
+        signal = array_signal(container, samples, description.channels)
+        return Recording(path, named_after_file(path), signal, (), container.close)
+    except BaseException:
+        container.close()
+        raise
+
+
+def array_signal(container: Container, samples: Samples, channels: Channels) -> Signal:
+    """The neural samples that a description names."""
+    rows = rows_of(container, samples, "the samples")
+    n_rows, n_channels = rows.shape
+    names = _listed(container, channels.names, "channels.names")
+    _check_channels(container, samples, rows, len(names))
+    grid = grid_of(container, samples, n_rows, "the samples")
+    gain = samples.gain * VOLTS_PER[samples.unit]
+    if gain == 0:
+        raise RecordingFaultError(
+            "conversion", f"{container.path}: expected a gain other than 0; correct samples.gain"
+        )
+
+    def read(first: int, stop: int) -> NDArray[np.float64]:
+        return rows.read(first, stop) * gain
+
+    regions = _listed(container, channels.regions, "channels.regions")
+    where = str(samples.array) if isinstance(samples.array, str) else ", ".join(samples.array)
+    return Signal(
+        where,
+        grid,
+        names or tuple(str(i) for i in range(n_channels)),
+        _of_length(container, regions, n_channels, "regions"),
+        (False,) * n_channels,
+        rows.dtype.itemsize * 8,
+        read,
+    )
+
+
+def _check_channels(container: Container, samples: Samples, rows: Rows, n_names: int) -> None:
+    n_rows, n_channels = rows.shape
+    turned = n_channels > n_rows or (n_names > 0 and n_names == n_rows)
+    if n_names not in (0, n_channels) or turned:
+        named = f"{n_names} names" if n_names else "no names"
+        raise RecordingFaultError(
+            "transposed" if turned else "electrodes",
+            f"{container.path}: expected axes {list(samples.axes)} with more times than channels "
+            f"and one name per channel, got {n_rows} times, {n_channels} channels and {named}; "
+            + ("swap the axes in the description" if turned else "correct channels.names"),
+        )
+
+
+def _listed(container: Container, listed: str | tuple[str, ...], what: str) -> tuple[str, ...]:
+    return container.strings(listed, what) if isinstance(listed, str) else listed
+
+
+def _of_length(container: Container, listed: tuple[str, ...], n: int, what: str) -> tuple[str, ...]:
+    if listed and len(listed) != n:
+        raise RecordingFaultError(
+            "electrodes",
+            f"{container.path}: expected one of the {what} for each of {n} channels, got "
+            f"{len(listed)}; correct channels.{what} in the description",
+        )
+    return listed or ("",) * n
 
 
 class Rows:
@@ -73,7 +167,7 @@ def rows_of(container: Container, series: ArraySeries, what: str) -> Rows:
     return Rows(columns, series.axes)
 
 
-def timeline_of(container: Container, series: ArraySeries, n_rows: int, what: str) -> Timeline:
+def grid_of(container: Container, series: ArraySeries, n_rows: int, what: str) -> SampleGrid:
     """When the rows were taken; a rate and timestamps that contradict each other are refused."""
     rate = series.rate_hz
     if series.rate is not None:
@@ -110,8 +204,7 @@ def behavior_of(recording: Path, name: str, series: BehaviorSeries) -> TimeSerie
                 )
             check_increasing(container.path, str(series.timestamps), times)
         else:
-            timeline = timeline_of(container, series, n_rows, what)
-            times = timeline.start_s + np.arange(n_rows) / timeline.rate_hz
+            times = grid_of(container, series, n_rows, what).times_s()
         values = rows.read(0, n_rows) * series.gain
     finally:
         container.close()
@@ -138,24 +231,6 @@ def column_names(series: BehaviorSeries, n_dims: int) -> tuple[str, ...]:
     if len(listed) == n_dims:
         return listed
     return tuple("xyz"[:n_dims]) if 1 < n_dims <= 3 else tuple(f"dim{i}" for i in range(n_dims))
-
-
-def finished(
-    path: Path,
-    name: str,
-    times: NDArray[np.float64],
-    values: NDArray[np.float64],
-    unit: str,
-    names: tuple[str, ...],
-) -> TimeSeries:
-    """A behavior series; what is not finite is missing, and something must be known."""
-    values = np.where(np.isfinite(values), values, np.nan)
-    if not np.isfinite(values).any():
-        raise ValueError(
-            f"{path}: expected behavior {name!r}, but every value is missing; choose another "
-            "behavior or repair the series"
-        )
-    return TimeSeries(times, values, unit, names)
 
 
 def _stamps(container: Container, series: ArraySeries, what: str) -> NDArray[np.float64]:

@@ -1,13 +1,15 @@
-"""A recording from any reader of neo.
+"""Recordings that neo reads: Blackrock, Spike2, and with its own corrections Plexon.
 
-neo cuts a recording into segments where it was paused; each is laid where it was on the clock, and
+Where a recording was paused, neo cuts it into segments; each is laid where it was on the clock, and
 what lies between is a gap. One stream of channels is neural, the others are behavior.
 """
 
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +17,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.recordings.formats.channels import series_of_channels, split
-from realm.recordings.formats.identity import named_after_file
-from realm.recordings.grid import from_segments
-from realm.recordings.recording import NamedBehavior, Recording, Signal, TimeSeries
+from realm.recordings.channels import is_electrode, series_of_channels, split
+from realm.recordings.grid import GAP_PERIODS, from_segments
+from realm.recordings.recording import (
+    NamedBehavior,
+    Recording,
+    Signal,
+    TimeSeries,
+    named_after_file,
+)
 from realm.volts import volts_per
 
 
@@ -34,6 +41,9 @@ class Corrected(NamedTuple):
     counts: list[int]
     volts: float
 
+
+BLACKROCK_HZ = {1: 500, 2: 1000, 3: 2000, 4: 10000, 5: 30000, 6: 30000}
+BLACKROCK_WITH_TIME = (b"NEURALCD", b"BRSMPGRP")  # from version 2.2 on
 
 Correction = Callable[[list[str], float], Corrected]  # from channel ids and rate of a stream
 
@@ -56,7 +66,9 @@ class Stream:
         self._channels = table[table["stream_id"] == key]
         self._correct = correct
         volts = [volts_per(str(unit)) for unit in self._channels["units"]]
-        self.neural = [correct is not None or factor is not None for factor in volts]
+        self.neural = [
+            correct is not None or is_electrode(unit=str(unit)) for unit in self._channels["units"]
+        ]
         self._factors = np.array([factor or 1.0 for factor in volts])
 
     def signal(self) -> Signal:
@@ -74,10 +86,10 @@ class Stream:
             assert sum(parts) == sum(counts), "neo reads other samples than the file has"
             counts, factors = parts, factors * volts
         n = len(self._channels)
-        timeline = from_segments(self._path, self.name, self.rate_hz, starts, counts)
+        grid = from_segments(self._path, self.name, self.rate_hz, starts, counts)
         bits = 8 * np.dtype(self._channels["dtype"][0]).itemsize
         read = partial(self._read, segments, factors)
-        return Signal(self.name, timeline, self._names(), ("",) * n, (False,) * n, bits, read)
+        return Signal(self.name, grid, self._names(), ("",) * n, (False,) * n, bits, read)
 
     def behavior(self) -> TimeSeries:
         """All channels side by side; in volts where all are potentials."""
@@ -123,11 +135,16 @@ class Stream:
 
 
 def open_neo(
-    path: Path, reader: Any, lfp_path: str | None = None, correct: Correction | None = None
+    path: Path,
+    reader: Any,
+    lfp_path: str | None = None,
+    correct: Correction | None = None,
+    started_at: datetime | None = None,
 ) -> Recording:
     """A recording from any reader of neo; `lfp_path` names the stream where there are several.
 
-    `correct` says when samples were taken and in what unit, where neo does not know.
+    `correct` says when samples were taken and in what unit, and `started_at` when the recording
+    began, where neo does not know.
 
     Raises:
         ValueError: neo cannot read it, or there is no one neural stream; the message lists them.
@@ -149,7 +166,9 @@ def open_neo(
     chosen = _choose(path, streams, lfp_path)
     signal, behavior = split(path, chosen.signal(), chosen.neural)
     others = NamedBehavior({s.name: s.behavior for s in streams if s is not chosen})
-    return Recording(path, named_after_file(path), signal, (behavior, others), lambda: None)
+    started_at = started_at or reader.raw_annotations["blocks"][0].get("rec_datetime")
+    identity = named_after_file(path, started_at)
+    return Recording(path, identity, signal, (behavior, others), lambda: None)
 
 
 def _choose(path: Path, streams: list[Stream], asked: str | None) -> Stream:
@@ -174,3 +193,51 @@ def _stream_names(reader: Any) -> list[str]:
     if len(set(names)) < len(names):
         names = [f"{name} {key}" for name, key in pairs]
     return names
+
+
+def open_blackrock(path: Path, lfp_path: str | None = None) -> Recording:
+    """One .nsN file of a Cerebus; pauses are gaps."""
+    from neo.rawio import BlackrockRawIO
+
+    kind = int(path.suffix[-1])
+    reader = BlackrockRawIO(
+        filename=str(path.with_suffix("")),
+        nsx_to_load=kind,
+        load_nev=False,
+        gap_tolerance_ms=GAP_PERIODS * 1000 / BLACKROCK_HZ[kind],
+    )
+    return open_neo(path, reader, lfp_path, started_at=_blackrock_start(path))
+
+
+def _blackrock_start(path: Path) -> datetime | None:
+    """The time in the header of an .nsN file; None where it is left out."""
+    with path.open("rb") as stream:
+        header = stream.read(310)
+    if not header.startswith(BLACKROCK_WITH_TIME) or len(header) < 310:
+        return None
+    year, month, _, day, hour, minute, second, ms = struct.unpack("<8H", header[294:310])
+    try:
+        return datetime(year, month, day, hour, minute, second, ms * 1000)
+    except ValueError:
+        return None
+
+
+def open_spike2(path: Path, lfp_path: str | None = None) -> Recording:
+    """A .smr file of CED."""
+    from neo.rawio import Spike2RawIO
+
+    start = _spike2_start(path)
+    return open_neo(path, Spike2RawIO(filename=str(path)), lfp_path, started_at=start)
+
+
+def _spike2_start(path: Path) -> datetime | None:
+    """The time in the header, which is there from version 6 on; None where it is left out."""
+    with path.open("rb") as stream:
+        header = stream.read(60)
+    if len(header) < 60 or int.from_bytes(header[:2], "little") < 6:
+        return None
+    hundredth, second, minute, hour, day, month, year = struct.unpack("<6BH", header[52:60])
+    try:
+        return datetime(year, month, day, hour, minute, second, hundredth * 10_000)
+    except ValueError:
+        return None

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from data_cases import HAND, LFP, Spoil
+from nwb_cases import HAND, LFP, Spoil
 
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 from realm.simulation.simulate import SimulatedSession
 
 
@@ -22,7 +22,7 @@ def to_timestamps(file: h5py.File, series: str, stamps: np.ndarray) -> None:
 
 
 def test_what_was_simulated_is_read_back(recording_path: Path, simulated: SimulatedSession) -> None:
-    with Recording.open(recording_path) as recording:
+    with open_recording(recording_path) as recording:
         assert (recording.session_id, recording.subject) == ("simA_day0", "simA")
         assert recording.sampling_rate_hz == 250
         assert recording.n_samples == 15000
@@ -41,7 +41,7 @@ def test_what_was_simulated_is_read_back(recording_path: Path, simulated: Simula
 
 
 def test_blocks_are_the_whole(recording_path: Path) -> None:
-    with Recording.open(recording_path) as recording:
+    with open_recording(recording_path) as recording:
         blocks = list(recording.blocks(4096))
         np.testing.assert_array_equal(np.concatenate(blocks), recording.read(0, 15000))
         assert max(map(len, blocks)) == 4096
@@ -54,7 +54,7 @@ def test_conversion_channel_conversion_and_offset_give_volts(spoil: Spoil) -> No
         replace(file, f"{LFP}/channel_conversion", [1.0, 2.0, 3.0, 4.0, 5.0])
 
     path = spoil(change)
-    with Recording.open(path) as recording, h5py.File(path) as file:
+    with open_recording(path) as recording, h5py.File(path) as file:
         stored = file[f"{LFP}/data"][:10].astype(float)
         expected = stored * 2e-6 * np.arange(1, 6) + 0.5
         np.testing.assert_allclose(recording.read(0, 10), expected, rtol=1e-12)
@@ -66,7 +66,7 @@ def test_bad_flags_and_names_follow_the_electrode_rows(spoil: Spoil) -> None:
         table["bad"][...] = [False, True, False, False, False]
         file[f"{LFP}/electrodes"][...] = [4, 3, 2, 1, 0]
 
-    with Recording.open(spoil(change)) as recording:
+    with open_recording(spoil(change)) as recording:
         assert recording.channel_names == ("ch04", "ch03", "ch02", "ch01", "ch00")
         assert recording.bad_channels == (False, False, False, True, False)
 
@@ -75,7 +75,7 @@ def test_repeated_names_give_way_to_electrode_ids(spoil: Spoil) -> None:
     def change(file: h5py.File) -> None:
         file["general/extracellular_ephys/electrodes/channel_name"][...] = "same"
 
-    with Recording.open(spoil(change)) as recording:
+    with open_recording(spoil(change)) as recording:
         assert recording.channel_names == ("0", "1", "2", "3", "4")
 
 
@@ -84,7 +84,7 @@ def test_timestamps_with_jitter_and_a_gap_become_a_uniform_grid(spoil: Spoil) ->
     stamps = 100 + np.arange(15000) / 250 + rng.uniform(-2e-4, 2e-4, 15000)
     stamps[6000:] += 1.0  # one second is missing
 
-    with Recording.open(spoil(lambda file: to_timestamps(file, LFP, stamps))) as recording:
+    with open_recording(spoil(lambda file: to_timestamps(file, LFP, stamps))) as recording:
         assert abs(recording.sampling_rate_hz - 250) < 0.01
         assert recording.n_samples == 15250
         assert abs(recording.start_s - 100) < 1e-3
@@ -96,7 +96,7 @@ def test_timestamps_with_jitter_and_a_gap_become_a_uniform_grid(spoil: Spoil) ->
 
 def test_exact_timestamps_equal_a_rate(spoil: Spoil, recording_path: Path) -> None:
     path = spoil(lambda file: to_timestamps(file, LFP, np.arange(15000) / 250))
-    with Recording.open(path) as stamped, Recording.open(recording_path) as rated:
+    with open_recording(path) as stamped, open_recording(recording_path) as rated:
         assert stamped.sampling_rate_hz == 250.0
         np.testing.assert_array_equal(stamped.read(0, 15000), rated.read(0, 15000))
 
@@ -106,7 +106,7 @@ def test_soft_links_inside_the_file_are_followed(spoil: Spoil) -> None:
         file.move(f"{HAND}/data", "scratch_data")
         file[f"{HAND}/data"] = h5py.SoftLink("/scratch_data")
 
-    with Recording.open(spoil(change)) as recording:
+    with open_recording(spoil(change)) as recording:
         assert recording.behavior("behavior/Position/hand").values.shape == (3000, 2)
 
 
@@ -116,9 +116,9 @@ def test_lfp_in_acquisition_and_other_inputs_by_path(spoil: Spoil) -> None:
         del file["processing/ecephys/LFP"]
 
     path = spoil(change)
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert recording.lfp_path == "acquisition/raw"
-    with Recording.open(path, "ecephys/threshold_crossings") as recording:
+    with open_recording(path, "ecephys/threshold_crossings") as recording:
         assert recording.lfp_path == "processing/ecephys/threshold_crossings"
         assert recording.channel_names == ("0", "1", "2", "3", "4")
         assert recording.sampling_rate_hz == 50
@@ -129,7 +129,7 @@ def test_session_id_names_the_subject_and_is_safe_as_a_file_name(spoil: Spoil) -
         replace(file, "general/session_id", "../day 1")
         replace(file, "general/subject/subject_id", "rat/7")
 
-    with Recording.open(spoil(change)) as recording:
+    with open_recording(spoil(change)) as recording:
         assert recording.session_id == "rat-7_..-day-1"
         assert recording.subject == "rat/7"
 
@@ -138,7 +138,7 @@ def test_a_session_without_subject_is_its_own(spoil: Spoil) -> None:
     def change(file: h5py.File) -> None:
         del file["general/subject"], file["general/session_id"]
 
-    with Recording.open(spoil(change)) as recording:
+    with open_recording(spoil(change)) as recording:
         assert (recording.session_id, recording.subject) == ("spoiled", "spoiled")
 
 
@@ -147,7 +147,7 @@ def test_missing_behavior_is_nan(spoil: Spoil) -> None:
         file[f"{HAND}/data"][5:9] = np.inf
         file[f"{HAND}/data"].attrs["conversion"] = 0.01
 
-    with Recording.open(spoil(change)) as recording:
+    with open_recording(spoil(change)) as recording:
         values = recording.behavior("behavior/Position/hand").values
         assert np.isnan(values[5:9]).all()
         assert np.isfinite(values[9:]).all()

@@ -8,7 +8,6 @@ series at `processing/behavior/<name>`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,7 +61,9 @@ class SessionContent:
         session_id, subject, species: names; the species in Latin.
         description: one line about the session.
         samples: the neural samples.
-        behavior: series by name.
+        behavior: series by name, or by path inside processing/: "hand" lies at `behavior/hand`, and
+            "behavior/Position/hand" in a container for positions.
+        stored_as: smaller types of numbers for some of the series; all others are float64.
         notes: anything else that should stay with the data, such as where it comes from.
         citation: publications to name.
         start: when the recording began.
@@ -74,6 +75,7 @@ class SessionContent:
     description: str
     samples: Samples
     behavior: Mapping[str, TimeSeries]
+    stored_as: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
     citation: tuple[str, ...] = field(default=())
     start: datetime = UNKNOWN_START
@@ -87,19 +89,6 @@ def write_nwb(
     Raises:
         OSError: the folder cannot be written or the disk is full; an earlier file is kept.
     """
-    with new_nwb(path) as (file, io):
-        io.write(_document(content))
-        data = file[f"{LFP}/data"]
-        for first, stop, block in _blocks(content.samples):
-            data[first:stop] = block
-            if wrote is not None:
-                wrote(stop, content.samples.n_samples)
-    return Path(path)
-
-
-@contextmanager
-def new_nwb(path: Path | str) -> Iterator[tuple[h5py.File, Any]]:
-    """A new NWB file, as HDF5 and as pynwb writes it; it is at `path` when the block has ended."""
     from pynwb import NWBHDF5IO  # takes a second, and only writing needs it
 
     with (
@@ -107,7 +96,13 @@ def new_nwb(path: Path | str) -> Iterator[tuple[h5py.File, Any]]:
         h5py.File(temporary, "w") as file,
         NWBHDF5IO(file=file, mode="w") as io,
     ):
-        yield file, io
+        io.write(_document(content))
+        data = file[f"{LFP}/data"]
+        for first, stop, block in _blocks(content.samples):
+            data[first:stop] = block
+            if wrote is not None:
+                wrote(stop, content.samples.n_samples)
+    return Path(path)
 
 
 def by_slices(data: Any) -> Callable[[int, int], NDArray[Any]]:
@@ -143,9 +138,9 @@ def _document(content: SessionContent) -> Any:
         related_publications=content.citation,
     )
     _add_samples(document, content)
-    module = document.create_processing_module("behavior", "behavior")
-    for name, series in content.behavior.items():
-        module.add(_behavior(name, series))
+    document.create_processing_module("behavior", "behavior")
+    for path, series in content.behavior.items():
+        _add_behavior(document, path, series, content.stored_as.get(path, "float64"))
     return document
 
 
@@ -202,25 +197,45 @@ def _electrodes(document: Any, samples: Samples) -> Any:
     return document.create_electrode_table_region(everything, "all channels")
 
 
-def _behavior(name: str, series: TimeSeries) -> Any:
-    from pynwb import H5DataIO
+def _add_behavior(document: Any, path: str, series: TimeSeries, dtype: str) -> None:
     from pynwb import TimeSeries as NwbSeries
+    from pynwb.behavior import Position, SpatialSeries
 
+    *where, name = path.split("/")
+    module = document.processing[where[0] if where else "behavior"]
     values = series.values if series.values.shape[1] > 1 else series.values[:, 0]
-    return NwbSeries(
-        name=name,
-        data=H5DataIO(values, compression="gzip", compression_opts=1, shuffle=True),
-        unit=series.unit,
-        description=", ".join(series.names),
-        **_clock(None, 0.0, series.timestamps_s),
-    )
+    stored = {
+        "name": name,
+        "data": _compressed(values.astype(dtype)),
+        "unit": series.unit,
+        "description": ", ".join(series.names),
+        **_clock_of(series.timestamps_s),
+    }
+    if where[1:] == ["Position"]:
+        module.add(Position(spatial_series=SpatialSeries(reference_frame="unknown", **stored)))
+    else:
+        assert len(where) < 2, f"{path}: expected no container but Position"
+        module.add(NwbSeries(**stored))
+
+
+def _clock_of(times: NDArray[np.float64]) -> dict[str, Any]:
+    """A rate where it gives back the very same times, else one time per sample."""
+    if len(times) > 1 and times[-1] > times[0]:
+        rate = float(round((len(times) - 1) / (times[-1] - times[0]), 6))
+        if rate > 0 and np.array_equal(times, times[0] + np.arange(len(times)) / rate):
+            return _clock(rate, float(times[0]), None)
+    return _clock(None, 0.0, times)
 
 
 def _clock(
     rate_hz: float | None, start_s: float, stamps: NDArray[np.float64] | None
 ) -> dict[str, Any]:
-    from pynwb import H5DataIO
-
     if stamps is None:
         return {"rate": rate_hz, "starting_time": start_s}
-    return {"timestamps": H5DataIO(stamps, compression="gzip", compression_opts=1, shuffle=True)}
+    return {"timestamps": _compressed(stamps)}
+
+
+def _compressed(values: NDArray[Any]) -> Any:
+    from pynwb import H5DataIO
+
+    return H5DataIO(values, compression="gzip", compression_opts=1, shuffle=True)

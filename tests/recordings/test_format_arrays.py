@@ -15,8 +15,7 @@ from realm.data.config import DataConfig
 from realm.data.prepare import prepare_session
 from realm.data.sessions import PreparedSession
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.formats import find_recordings
-from realm.recordings.recording import Recording
+from realm.recordings.open import find_recordings, open_recording
 from realm.signal import SignalConfig
 from realm.simulation.simulate import SimulatedSession
 
@@ -124,7 +123,7 @@ def test_described_arrays_are_read(kind: str, session: SimulatedSession, tmp_pat
     path = write(tmp_path, session)
     (tmp_path / "recording.toml").write_text(toml)
     assert find_recordings(tmp_path) == [path]
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert (recording.session_id, recording.subject) == ("simA_day1", "simA")
         assert recording.channel_names == tuple(LABELS)
         assert recording.regions == ("M1", "M1", "S1", "S1")
@@ -159,7 +158,7 @@ timestamps = "t"
 offset_s = 10.25
 """)
     (path,) = find_recordings(tmp_path)
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert recording.start_s == 10.0
         np.testing.assert_allclose(recording.read(0, 50) * 1e6, session.lfp_uv[:50])
         hand = recording.behavior("hand")
@@ -192,7 +191,7 @@ def test_timestamps_with_a_pause_become_a_gap(session: SimulatedSession, tmp_pat
     (tmp_path / "a.toml").write_text(
         'samples = { array = "lfp", unit = "uV", timestamps = "t", rate_hz = 500 }'
     )
-    with Recording.open(tmp_path / "a.npz") as recording:
+    with open_recording(tmp_path / "a.npz") as recording:
         assert recording.n_samples == 31000
         missing = np.flatnonzero(np.isnan(recording.read(0, 31000)).all(axis=1))
         np.testing.assert_array_equal(missing, np.arange(20000, 21000))
@@ -206,7 +205,7 @@ def test_a_rate_that_timestamps_contradict_is_refused(
         'samples = { array = "lfp", unit = "uV", timestamps = "t", rate_hz = 1000 }'
     )
     with pytest.raises(RecordingFaultError, match=r"stated rate of 1000 Hz.*500 Hz") as caught:
-        Recording.open(tmp_path / "a.npz")
+        open_recording(tmp_path / "a.npz")
     assert caught.value.fault == "wrong_rate"
 
 
@@ -239,7 +238,7 @@ def test_descriptions_that_do_not_fit(case: str, session: SimulatedSession, tmp_
     np.savez(tmp_path / "a.npz", lfp=session.lfp_uv[:5000])
     (tmp_path / "a.toml").write_text(toml)
     with pytest.raises(ValueError) as caught:  # noqa: PT011  the text is checked below
-        Recording.open(tmp_path / "a.npz")
+        open_recording(tmp_path / "a.npz")
     for words in said:
         assert words in str(caught.value)
 
@@ -247,7 +246,7 @@ def test_descriptions_that_do_not_fit(case: str, session: SimulatedSession, tmp_
 def test_arrays_without_a_description(session: SimulatedSession, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", lfp=session.lfp_uv[:10])
     with pytest.raises(ValueError, match=r"recording\.toml to name the arrays"):
-        Recording.open(tmp_path / "a.npz")
+        open_recording(tmp_path / "a.npz")
     with pytest.raises(ValueError, match=r"found none; a\.npz and 0 more hold arrays"):
         find_recordings(tmp_path)
 
@@ -256,11 +255,11 @@ def test_pickled_and_damaged_arrays_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", lfp=np.array([{"a": 1}], dtype=object))
     (tmp_path / "recording.toml").write_text(GOOD)
     with pytest.raises(ValueError, match=r"a\.npz: expected plain numbers"):
-        Recording.open(tmp_path / "a.npz")
+        open_recording(tmp_path / "a.npz")
     for name in ("b.npz", "b.mat", "b.h5"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 damaged")
         with pytest.raises(ValueError, match=f"{name}: expected"):
-            Recording.open(tmp_path / name)
+            open_recording(tmp_path / name)
 
 
 def test_vectors_become_columns(session: SimulatedSession, tmp_path: Path) -> None:
@@ -269,8 +268,8 @@ def test_vectors_become_columns(session: SimulatedSession, tmp_path: Path) -> No
     )
     toml = 'samples = { array = ["a", "b"], unit = "uV", gain = 2.0, rate_hz = 500 }'
     (tmp_path / "a.toml").write_text(toml)
-    with Recording.open(tmp_path / "a.mat") as recording:
+    with open_recording(tmp_path / "a.mat") as recording:
         np.testing.assert_allclose(recording.read(5, 9) * 1e6, 2 * session.lfp_uv[5:9, :2])
     (tmp_path / "a.toml").write_text(toml.replace('"b"', '"short"'))
     with pytest.raises(ValueError, match="vectors of one length"):
-        Recording.open(tmp_path / "a.mat")
+        open_recording(tmp_path / "a.mat")

@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 
 from realm.recordings import hdf
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.grid import check_increasing, read_timeline
-from realm.recordings.nwb import contents as catalog
-from realm.recordings.nwb.electrodes import read_electrodes
+from realm.recordings.formats import nwb_contents as contents
+from realm.recordings.grid import (
+    SampleGrid,
+    at_rate,
+    check_increasing,
+    check_rate,
+    from_timestamps,
+)
 from realm.recordings.recording import Recording, Signal, TimeSeries
 
 
@@ -33,8 +38,8 @@ def open_nwb(path: Path, lfp_path: str | None = None) -> Recording:
                 f"{path}: expected an NWB 2 file, but it states no nwb_version; "
                 "convert the recording to NWB (for instance with neuroconv)"
             )
-        identity = catalog.identity(path, file)
-        signal = _signal(path, file, catalog.choose_lfp(path, file, lfp_path))
+        identity = contents.identity(path, file)
+        signal = _signal(path, file, contents.choose_lfp(path, file, lfp_path))
         return Recording(path, identity, signal, (NwbBehavior(path, file),), file.close)
     except BaseException:
         file.close()
@@ -49,19 +54,19 @@ class NwbBehavior:
 
     def paths(self) -> list[str]:
         """All series except electrical ones."""
-        return catalog.behavior_paths(self._file)
+        return contents.behavior_paths(self._file)
 
     def read(self, path: str) -> TimeSeries | None:
         """The series at `path`, or None."""
-        name = catalog.series_name(self._file, path)
+        name = contents.series_name(self._file, path)
         return None if name is None else _read_series(self._path, self._file, name)
 
 
 def _signal(path: Path, file: h5py.File, series: str) -> Signal:
     data = _numeric(path, file, f"{series}/data", dims=(1, 2))
-    timeline = read_timeline(path, file, series, len(data))
+    grid = read_grid(path, file, series, len(data))
     n_channels = 1 if data.ndim == 1 else int(data.shape[1])
-    electrodes = read_electrodes(path, file, series, n_channels, n_stored=len(data))
+    electrodes = contents.read_electrodes(path, file, series, n_channels, n_stored=len(data))
     gain, offset = _calibration(path, file, series, data, n_channels)
     same = bool((gain == gain[0]).all())
     scale = gain[:1] if same else gain  # one number for all takes half the time
@@ -74,7 +79,48 @@ def _signal(path: Path, file: h5py.File, series: str) -> Signal:
             volts += offset
         return volts
 
-    return Signal(series, timeline, *electrodes, int(data.dtype.itemsize) * 8, read)
+    return Signal(series, grid, *electrodes, int(data.dtype.itemsize) * 8, read)
+
+
+def read_grid(path: Path, file: h5py.File, series: str, n_stored: int) -> SampleGrid:
+    """The grid of the series at `series`, which stores `n_stored` samples.
+
+    Raises:
+        ValueError: neither a positive rate nor timestamps, or timestamps that go backward.
+    """
+    starting = hdf.find(file, f"{series}/starting_time")
+    stamps = hdf.find(file, f"{series}/timestamps")
+    if isinstance(starting, h5py.Dataset):
+        rate = _rate(path, series, starting.attrs.get("rate"))
+        start_s = float(starting[()])
+        if not np.isfinite(start_s):
+            raise ValueError(
+                f"{path}: expected a finite starting_time at {series}, got {start_s}; "
+                "correct the starting time in the file"
+            )
+        if isinstance(stamps, h5py.Dataset) and stamps.shape == (n_stored,) and n_stored > 1:
+            check_rate(path, series, rate, from_timestamps(path, series, stamps, n_stored).rate_hz)
+        return at_rate(rate, start_s, n_stored)
+    if isinstance(stamps, h5py.Dataset):
+        return from_timestamps(path, series, stamps, n_stored)
+    raise ValueError(
+        f"{path}: expected a starting_time with a rate, or timestamps, at {series}, found "
+        "neither; write the sampling rate of the series into the file"
+    )
+
+
+def _rate(path: Path, series: str, stored: object) -> float:
+    try:
+        rate = float(stored)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        rate = float("nan")
+    if not (np.isfinite(rate) and rate > 0):
+        arrived = "none" if stored is None else repr(stored)
+        raise ValueError(
+            f"{path}: expected a sampling rate above 0 Hz at {series}, got {arrived}; "
+            "set the attribute rate of starting_time in the file"
+        )
+    return rate
 
 
 def _numeric(path: Path, file: h5py.File, name: str, dims: tuple[int, ...]) -> h5py.Dataset:
@@ -126,8 +172,7 @@ def _read_series(path: Path, file: h5py.File, name: str) -> TimeSeries:
         times = stamps[:].astype(np.float64)
         check_increasing(path, name, times)
     else:
-        timeline = read_timeline(path, file, name, len(data))
-        times = timeline.start_s + np.arange(len(data)) / timeline.rate_hz
+        times = read_grid(path, file, name, len(data)).times_s()
     gain, offset = _calibration(path, file, name, data, n_channels=1)
     values = data[:].astype(np.float64).reshape(len(data), -1) * gain + offset
     values[~np.isfinite(values)] = np.nan

@@ -11,8 +11,7 @@ import pybv
 import pytest
 
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.formats import find_recordings
-from realm.recordings.recording import Recording
+from realm.recordings.open import find_recordings, open_recording
 from realm.simulation.simulate import SimulatedSession
 
 NAMES = ["A1", "A2", "A3", "A4"]
@@ -47,7 +46,7 @@ def cut_records(path: Path, first: int, stop: int) -> None:
 def test_edf(session: SimulatedSession, tmp_path: Path) -> None:
     path = write_edf(tmp_path / "a.edf", session)
     assert find_recordings(tmp_path) == [path]
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert recording.channel_names == tuple(NAMES)
         assert (recording.sampling_rate_hz, recording.n_samples) == (500, 30000)
         step = np.ptp(session.lfp_uv) / 65535
@@ -64,7 +63,7 @@ def test_edf(session: SimulatedSession, tmp_path: Path) -> None:
 def test_records_missing_from_edf_are_a_gap(session: SimulatedSession, tmp_path: Path) -> None:
     path = write_edf(tmp_path / "a.edf", session)
     cut_records(path, 20, 23)
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert recording.n_samples == 30000
         x = recording.read(0, 30000)
         missing = np.flatnonzero(np.isnan(x).all(axis=1))
@@ -105,7 +104,7 @@ subject = "P1"
 behavior.stick = { channels = ["joystick"], gain = 1e6, unit = "deg", offset_s = -0.1 }
 """)
     assert find_recordings(tmp_path) == [path]
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert (recording.session_id, recording.subject) == ("P1_a", "P1")
         assert recording.channel_names == tuple(NAMES)
         np.testing.assert_allclose(recording.read(7, 90) * 1e6, session.lfp_uv[7:90], atol=0.006)
@@ -118,7 +117,7 @@ behavior.stick = { channels = ["joystick"], gain = 1e6, unit = "deg", offset_s =
 def test_a_pause_of_brainvision_is_a_gap(session: SimulatedSession, tmp_path: Path) -> None:
     path = write_brainvision(tmp_path, session)
     pause(path, ",20260102100041500000")
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert recording.n_samples == 30750
         missing = np.flatnonzero(np.isnan(recording.read(0, 30750)).all(axis=1))
         np.testing.assert_array_equal(missing, np.arange(20000, 20750))
@@ -128,14 +127,14 @@ def test_a_pause_of_unknown_length_is_refused(session: SimulatedSession, tmp_pat
     path = write_brainvision(tmp_path, session)
     pause(path, "")
     with pytest.raises(ValueError, match="New Segment marker to say when"):
-        Recording.open(path)
+        open_recording(path)
 
 
 def test_segments_that_overlap_are_refused(session: SimulatedSession, tmp_path: Path) -> None:
     path = write_brainvision(tmp_path, session)
     pause(path, ",20260102100020000000")
     with pytest.raises(RecordingFaultError, match="in the order of time") as caught:
-        Recording.open(path)
+        open_recording(path)
     assert caught.value.fault == "backward_time"
 
 
@@ -143,7 +142,7 @@ def test_damaged_files(session: SimulatedSession, tmp_path: Path) -> None:
     path = write_brainvision(tmp_path, session)
     path.with_suffix(".eeg").unlink()
     with pytest.raises(ValueError, match=r"a\.vhdr: expected a BrainVision header"):
-        Recording.open(path)
+        open_recording(path)
     (tmp_path / "b.edf").write_bytes(b"0       nothing")
     with pytest.raises(ValueError, match=r"b\.edf: expected an EDF file"):
-        Recording.open(tmp_path / "b.edf")
+        open_recording(tmp_path / "b.edf")

@@ -8,8 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from realm.recordings.formats import find_recordings
-from realm.recordings.recording import Recording
+from realm.recordings.open import find_recordings, open_recording
 from realm.simulation.simulate import SimulatedSession
 
 tb = pytest.importorskip("torch_brain.data")
@@ -43,7 +42,7 @@ def path(session: SimulatedSession, tmp_path: Path) -> Path:
 def test_torch_brain(path: Path, session: SimulatedSession) -> None:
     (path.parent / "recording.toml").write_text('unit = "uV"')
     assert find_recordings(path.parent) == [path]
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert (recording.session_id, recording.subject) == ("m1_day1", "m1")
         assert recording.lfp_path == "recorded/lfp/values"
         assert recording.channel_names == ("a", "b", "c", "d")
@@ -58,7 +57,7 @@ def test_torch_brain(path: Path, session: SimulatedSession) -> None:
 
 def test_the_unit_must_be_stated(path: Path) -> None:
     with pytest.raises(ValueError, match=r'unit = "uV"'):
-        Recording.open(path)
+        open_recording(path)
 
 
 def test_several_series_are_listed(path: Path) -> None:
@@ -66,8 +65,8 @@ def test_several_series_are_listed(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.copy("recorded/lfp", "recorded/lfp2")
     with pytest.raises(ValueError, match=r"recorded/lfp/values, recorded/lfp2/values. Set lfp"):
-        Recording.open(path)
-    with Recording.open(path, "recorded/lfp2/values") as recording:
+        open_recording(path)
+    with open_recording(path, "recorded/lfp2/values") as recording:
         assert recording.n_channels == 4
 
 

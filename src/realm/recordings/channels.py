@@ -10,8 +10,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.recordings.formats.series import finished
 from realm.recordings.recording import NamedBehavior, Signal, TimeSeries
+from realm.volts import volts_per
+
+NEURAL_TYPES = ("SEEG", "ECOG", "EEG", "DBS", "LFP")  # as BIDS and mne call them
+
+
+def is_electrode(*, kind: str | None = None, unit: str | None = None) -> bool:
+    """Whether a channel records a potential of the brain.
+
+    Args:
+        kind: type of the channel, where the format states one.
+        unit: of its samples, where the format states one; an electrode's is one of potential.
+    """
+    if kind is not None and kind.upper() not in NEURAL_TYPES:
+        return False
+    return unit is None or volts_per(unit) is not None
 
 
 def select(path: Path, signal: Signal, kept: Sequence[int]) -> Signal:
@@ -62,11 +76,29 @@ def series_of_channels(
 ) -> TimeSeries:
     """All samples of some channels, side by side, as the behavior `name`."""
     columns = [signal.channel_names.index(channel) for channel in channels]
-    timeline = signal.timeline
-    times, parts = [], []
-    for grid, stored, count in timeline.runs.tolist():
-        times.append(timeline.start_s + np.arange(grid, grid + count) / timeline.rate_hz)
-        parts.append(signal.read(stored, stored + count)[:, columns] * gain)
-    return finished(
-        path, name, np.concatenate(times) + offset_s, np.concatenate(parts), unit, tuple(channels)
+    values = np.concatenate(
+        [
+            signal.read(stored, stored + count)[:, columns] * gain
+            for _, stored, count in signal.grid.runs.tolist()
+        ]
     )
+    times = signal.grid.times_s() + offset_s
+    return finished(path, name, times, values, unit, tuple(channels))
+
+
+def finished(
+    path: Path,
+    name: str,
+    times: NDArray[np.float64],
+    values: NDArray[np.float64],
+    unit: str,
+    names: tuple[str, ...],
+) -> TimeSeries:
+    """A behavior series; what is not finite is missing, and something must be known."""
+    values = np.where(np.isfinite(values), values, np.nan)
+    if not np.isfinite(values).any():
+        raise ValueError(
+            f"{path}: expected behavior {name!r}, but every value is missing; choose another "
+            "behavior or repair the series"
+        )
+    return TimeSeries(times, values, unit, names)

@@ -10,8 +10,7 @@ import scipy.io
 
 from realm.data.config import DataConfig
 from realm.data.prepare import prepare_all
-from realm.recordings.formats import FORMATS, find_recordings, format_of, identify
-from realm.recordings.recording import Recording
+from realm.recordings.open import FORMATS, find_recordings, format_of, identify, open_recording
 from realm.signal import SignalConfig
 from realm.simulation.simulate import SimulatedSession
 from realm.simulation.write import write_session
@@ -36,9 +35,7 @@ def test_formats_have_names_of_their_own_and_readers_that_exist() -> None:
     assert len({kind.name for kind in FORMATS}) == len(FORMATS)
     for kind in FORMATS:
         module, _, function = kind.reader.partition(":")
-        assert callable(
-            getattr(importlib.import_module(module, "realm.recordings.formats"), function)
-        )
+        assert callable(getattr(importlib.import_module(module), function))
 
 
 def test_a_folder_of_several_formats(session: SimulatedSession, tmp_path: Path) -> None:
@@ -52,8 +49,12 @@ def test_a_folder_of_several_formats(session: SimulatedSession, tmp_path: Path) 
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "a.nwb").write_bytes(b"")
     assert find_recordings(tmp_path) == [*mat, nwb]
-    assert [identify(path) for path in mat] == [("m1_day1_lfp", "m1"), ("m1_day2_lfp", "m1")]
-    assert identify(nwb) == (session.session_id, session.subject)
+    assert [identify(path)[:2] for path in mat] == [("m1_day1_lfp", "m1"), ("m1_day2_lfp", "m1")]
+    assert identify(nwb)[:2] == (session.session_id, session.subject)
+    (tmp_path / "other" / "a.toml").write_text('subject = "m2"')
+    with open_recording(nwb) as recording:
+        assert identify(nwb) == recording.identity
+        assert recording.subject == "m2"
 
 
 def test_a_folder_of_matlab_files_is_prepared(session: SimulatedSession, tmp_path: Path) -> None:
@@ -76,12 +77,12 @@ def test_unknown_files(name: str, content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     assert format_of(path) is None
     with pytest.raises(ValueError, match=r"of a known kind \(NWB, BIDS-iEEG.*convert it to NWB"):
-        Recording.open(path)
+        open_recording(path)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a\.edf: expected a recording here, found no file"):
-        Recording.open(tmp_path / "a.edf")
+        open_recording(tmp_path / "a.edf")
 
 
 @pytest.mark.parametrize(
@@ -95,14 +96,14 @@ def test_a_missing_package_is_named(
     monkeypatch.setitem(sys.modules, package, None)
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(ValueError, match=rf"expected {package}.*realm-lfp\[formats\]"):
-        Recording.open(tmp_path / name)
+        open_recording(tmp_path / name)
 
 
 def test_formats_load_nothing_before_they_are_used() -> None:
     import subprocess
 
     code = (
-        "import sys, realm.recordings.formats\n"
+        "import sys, realm.recordings\n"
         "print([m for m in ('neo', 'mne', 'mne_bids', 'edfio', 'zarr', 'scipy.io', 'pynwb') "
         "if m in sys.modules])"
     )

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.formats import find_recordings
-from realm.recordings.recording import Recording
+from realm.recordings.open import find_recordings, open_recording
 from realm.simulation.simulate import SimulatedSession
 
 
@@ -48,7 +47,7 @@ def bids(session: SimulatedSession, tmp_path: Path) -> Path:
 
 def test_bids(bids: Path, session: SimulatedSession, tmp_path: Path) -> None:
     assert find_recordings(tmp_path) == [bids]
-    with Recording.open(bids) as recording:
+    with open_recording(bids) as recording:
         assert recording.subject == "07"
         assert recording.session_id == "sub-07_ses-02_task-reach_run-1"
         assert recording.channel_names == ("A1", "A2", "A3", "A4")
@@ -69,7 +68,7 @@ def test_channels_that_the_table_does_not_name_are_a_fault(bids: Path) -> None:
     (table,) = bids.parent.glob("*_channels.tsv")
     table.write_text(table.read_text(encoding="utf-8-sig").replace("A2", "B2"))
     with pytest.raises(RecordingFaultError, match="1 are not there: A2") as caught:
-        Recording.open(bids)
+        open_recording(bids)
     assert caught.value.fault == "electrodes"
 
 
@@ -77,7 +76,7 @@ def test_a_physio_table_that_lacks_its_clock(bids: Path) -> None:
     (about,) = bids.parent.glob("*_physio.json")
     about.write_text("{}")
     with (
-        Recording.open(bids) as recording,
+        open_recording(bids) as recording,
         pytest.raises(ValueError, match="SamplingFrequency"),
     ):
         recording.behavior("sub-07_ses-02_task-reach_run-1_recording-hand_physio")

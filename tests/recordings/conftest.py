@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from nwb_cases import recording_path, simulated, spoil  # noqa: F401
 
 from realm.simulation.simulate import SimulatedSession, SimulationConfig, simulate_session
 

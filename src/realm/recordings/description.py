@@ -1,4 +1,6 @@
-"""What a lab says about its files: `recording.toml`, or a TOML file with the recording's name.
+"""What a lab says about its files: `recording.toml`, or a TOML file of the recording's own name.
+
+For instance:
 
     subject = "monkeyA"                   # all of this is optional for formats that say it
     files = "*_lfp.mat"                   # which files of this folder are recordings

@@ -15,12 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.recordings import hdf
+from realm.recordings.channels import finished
+from realm.recordings.description import FOLDER_DESCRIPTION, find_description
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.formats.description import FOLDER_DESCRIPTION, find_description
-from realm.recordings.formats.identity import joined, named_after_file, safe
-from realm.recordings.formats.series import finished
-from realm.recordings.grid import Timeline, check_increasing
-from realm.recordings.recording import NamedBehavior, Recording, Signal, TimeSeries
+from realm.recordings.grid import SampleGrid, check_increasing
+from realm.recordings.recording import (
+    Identity,
+    NamedBehavior,
+    Recording,
+    Signal,
+    TimeSeries,
+    iso_time,
+    joined,
+    named_after_file,
+)
 from realm.volts import VOLTS_PER
 
 NEURAL_WORDS = ("lfp", "ecog", "seeg", "ieeg", "eeg")
@@ -110,9 +118,9 @@ def _signal(path: Path, file: h5py.File, field: h5py.Dataset, name: str, volts: 
 
     names = _texts(file, ("channels/name", "channels/id"), n) or tuple(str(i) for i in range(n))
     regions = _texts(file, ("channels/region", "channels/location"), n) or ("",) * n
-    timeline = _timeline(path, field, name)
+    grid = _grid(path, field, name)
     bits = int(field.dtype.itemsize) * 8
-    return Signal(name, timeline, names, regions, (False,) * n, bits, read)
+    return Signal(name, grid, names, regions, (False,) * n, bits, read)
 
 
 def _texts(file: h5py.File, names: tuple[str, ...], n: int) -> tuple[str, ...]:
@@ -126,7 +134,7 @@ def _texts(file: h5py.File, names: tuple[str, ...], n: int) -> tuple[str, ...]:
     return ()
 
 
-def _timeline(path: Path, field: h5py.Dataset, name: str) -> Timeline:
+def _grid(path: Path, field: h5py.Dataset, name: str) -> SampleGrid:
     """The grid of a regular series; its array also holds fill values where its domain breaks."""
     group = field.parent
     rate = float(group.attrs["sampling_rate"])
@@ -135,17 +143,17 @@ def _timeline(path: Path, field: h5py.Dataset, name: str) -> Timeline:
     first = np.rint((starts - starts[0]) * rate).astype(np.int64)
     last = np.minimum(np.rint((ends - starts[0]) * rate).astype(np.int64), len(field))
     runs = np.stack([first, first, last - first], axis=1)
-    return Timeline(rate, float(starts[0]), int(last[-1]), runs[runs[:, 2] > 0])
+    return SampleGrid(rate, float(starts[0]), int(last[-1]), runs[runs[:, 2] > 0])
 
 
 def _behavior(path: Path, name: str, field: h5py.Dataset) -> TimeSeries:
     values = np.asarray(field[...], dtype=np.float64).reshape(len(field), -1)
     if hdf.text(field.parent.attrs["object"]) == REGULAR:
-        timeline = _timeline(path, field, name)
-        times = timeline.start_s + np.arange(len(values)) / timeline.rate_hz
+        grid = _grid(path, field, name)
+        times = grid.start_s + np.arange(len(values)) / grid.rate_hz
         known = np.zeros(len(values), dtype=bool)
-        for grid, _, count in timeline.runs.tolist():
-            known[grid : grid + count] = True
+        for at, _, count in grid.runs.tolist():
+            known[at : at + count] = True
         values[~known] = np.nan
     else:
         times = np.asarray(field.parent["timestamps"][...], dtype=np.float64)
@@ -155,11 +163,10 @@ def _behavior(path: Path, name: str, field: h5py.Dataset) -> TimeSeries:
     return finished(path, name, times, values, "arbitrary", names)
 
 
-def _identity(path: Path, file: h5py.File) -> tuple[str, str]:
-    def stated(name: str) -> str | None:
+def _identity(path: Path, file: h5py.File) -> Identity:
+    def stated(name: str, what: str = "id") -> str | None:
         group = hdf.find(file, name)
-        return hdf.text(group.attrs.get("id", "")) or None if group is not None else None
+        return hdf.text(group.attrs.get(what, "")) or None if group is not None else None
 
-    session = stated("session")
-    of_file = named_after_file(path)
-    return joined(stated("subject"), None if session is None else safe(session), of_file)
+    of_file = named_after_file(path, iso_time(stated("session", "recording_date") or ""))
+    return joined(stated("subject"), stated("session"), of_file)

@@ -7,17 +7,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from realm.recordings.fault import RecordingFaultError
-from realm.recordings.formats.channels import select, series_of_channels
-from realm.recordings.formats.description import (
+from realm.recordings.channels import select, series_of_channels
+from realm.recordings.description import (
     BehaviorSeries,
     Channels,
     Description,
     description_path,
 )
-from realm.recordings.formats.identity import joined
-from realm.recordings.formats.series import behavior_file, behavior_of, column_names
-from realm.recordings.recording import NamedBehavior, Recording, Signal, TimeSeries
+from realm.recordings.fault import RecordingFaultError
+from realm.recordings.formats.arrays import behavior_file, behavior_of, column_names
+from realm.recordings.recording import NamedBehavior, Recording, Signal, TimeSeries, joined
 
 
 def overlay(recording: Recording, description: Description) -> Recording:
@@ -41,7 +40,7 @@ def overlay(recording: Recording, description: Description) -> Recording:
     files += [behavior_file(path, series) for series in description.behavior.values()]
     return Recording(
         path,
-        joined(description.subject, description.session, (recording.session_id, recording.subject)),
+        joined(description.subject, description.session, recording.identity),
         select(path, _relabelled(path, signal, channels), _kept(signal, used, channels)),
         (named, *recording.behavior_sources),
         recording.close,

@@ -15,8 +15,8 @@ from acquisition_files import (
 )
 
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.formats import find_recordings
-from realm.recordings.formats.neo_recording import open_neo
+from realm.recordings.formats.neo import open_neo
+from realm.recordings.open import find_recordings, open_recording
 from realm.recordings.recording import Recording
 
 
@@ -42,7 +42,7 @@ def test_blackrock_with_pauses(version: tuple[int, int], suffix: str, tmp_path: 
     parts = list(zip(ticks, [first, second, third], strict=True))
     path = write_blackrock(tmp_path / f"a{suffix}", parts, version)
     assert find_recordings(tmp_path) == [path]
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert recording.sampling_rate_hz == rate
         assert recording.start_s == pytest.approx(0.01)
         assert recording.n_samples == 4000 + 700 + 3000 + 90 + 500
@@ -59,7 +59,7 @@ def test_a_clock_of_blackrock_that_starts_again_is_refused(tmp_path: Path) -> No
     parts = [(90000, counts(4000, 2)), (0, counts(4000, 2))]
     path = write_blackrock(tmp_path / "a.ns2", parts)
     with pytest.raises(ValueError, match=r"a\.ns2: expected"):
-        Recording.open(path)
+        open_recording(path)
 
 
 def test_analog_inputs_of_blackrock_are_behavior(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_analog_inputs_of_blackrock_are_behavior(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(
         'behavior.stick = { channels = ["chan2", "chan3"], gain = 4e6, unit = "counts" }'
     )
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert recording.channel_names == ("chan1",)
         stick = recording.behavior("stick")
         np.testing.assert_allclose(stick.values, samples[:, 1:], rtol=1e-3, atol=0.1)
@@ -82,7 +82,7 @@ def test_open_ephys_with_jumping_sample_numbers(tmp_path: Path) -> None:
     numbers[4000:] += 1
     path = write_open_ephys(tmp_path / "2026-01-02_10-00-00", samples, numbers, 1000.0, n_adc=1)
     assert find_recordings(tmp_path) == [path]
-    with Recording.open(path.parent) as recording:
+    with open_recording(path.parent) as recording:
         assert recording.session_id == "2026-01-02_10-00-00_experiment1_recording2"
         assert recording.channel_names == ("CH1", "CH2", "CH3")
         assert (recording.start_s, recording.sampling_rate_hz) == (12.0, 1000)
@@ -99,7 +99,7 @@ def test_sample_numbers_that_jump_back_are_refused(tmp_path: Path) -> None:
     numbers[1000:] -= 500
     path = write_open_ephys(tmp_path, counts(3000, 2), numbers, 1000.0)
     with pytest.raises(RecordingFaultError, match="in the order of time") as caught:
-        Recording.open(path)
+        open_recording(path)
     assert caught.value.fault == "backward_time"
 
 
@@ -109,7 +109,7 @@ def test_axona(tmp_path: Path) -> None:
     position[100:120] = np.nan
     path = write_axona(tmp_path / "trial.set", channels, [5000, 8000], position)
     assert find_recordings(tmp_path) == [path]
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert (recording.sampling_rate_hz, recording.n_samples) == (250, 15000)
         assert recording.channel_names == ("eeg1", "eeg2")
         unit = 1.5 / np.array([5000, 8000]) / 128
@@ -121,14 +121,14 @@ def test_axona(tmp_path: Path) -> None:
         assert len(recording.files) == 4
     path.with_suffix(".eeg2").write_bytes(b"sample_rate 250 hz\r\ndata_start123")
     with pytest.raises(ValueError, match=r"trial\.eeg2: expected data between"):
-        Recording.open(path)
+        open_recording(path)
 
 
 def test_plexon_with_a_pause(tmp_path: Path) -> None:
     first, second = counts(3000, 2, most=2000), counts(2000, 2, 1, most=2000)
     path = write_plexon(tmp_path / "a.plx", [(0, first), (3500 * 40, second)])
     assert find_recordings(tmp_path) == [path]
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert recording.sampling_rate_hz == 1000
         assert recording.channel_names == ("AD01", "AD02")
         unit = 5.0 / (32768 * 1000)
@@ -141,7 +141,7 @@ def test_spike2_with_a_pause(tmp_path: Path) -> None:
     parts = [(50_000, first), (50_000 + 4000 * 1000, second)]
     path = write_spike2(tmp_path / "a.smr", parts, [b"mV", b"mV", b"deg"])
     assert find_recordings(tmp_path) == [path]
-    with Recording.open(path) as recording:
+    with open_recording(path) as recording:
         assert (recording.sampling_rate_hz, recording.n_samples) == (1000, 6000)
         assert recording.start_s == pytest.approx(0.05)
         assert recording.channel_names == ("lfp1", "lfp2")
@@ -191,4 +191,4 @@ def test_foreign_files_of_every_kind(tmp_path: Path) -> None:
         path = tmp_path / name
         path.write_bytes(b"nothing of the kind" * 40)
         with pytest.raises(ValueError, match=f"{name}: expected"):
-            Recording.open(path)
+            open_recording(path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfiltfilt, welch
 
-from realm.recordings.recording import Recording
+from realm.recordings.open import open_recording
 from realm.simulation.simulate import LEAD_S, SimulatedSession, SimulationConfig, simulate_session
 from realm.simulation.synthesis import background_noise, reach_path
 from realm.simulation.write import SPIKES_PATH, write_session
@@ -87,11 +87,13 @@ def test_background_has_a_power_law_spectrum() -> None:
 def test_a_written_session_holds_everything(tmp_path: Path) -> None:
     small = SimulationConfig(duration_s=5, channels=3, sampling_rate_hz=300, task="center_out")
     session = simulate_session(small)._replace(bad_channels=(False, True, False))
-    with Recording.open(write_session(tmp_path / "a.nwb", session)) as recording:
+    with open_recording(write_session(tmp_path / "a.nwb", session)) as recording:
         assert recording.bad_channels == (False, True, False)
         np.testing.assert_allclose(recording.read(0, 1500) * 1e6, session.lfp_uv, atol=0.0051)
-    with Recording.open(tmp_path / "a.nwb", SPIKES_PATH) as recording:
+    with open_recording(tmp_path / "a.nwb", SPIKES_PATH) as recording:
         np.testing.assert_array_equal(recording.read(0, 500), session.spike_counts)
+        assert (recording.sample_bits, recording.start_s) == (8, 0.0)
+        assert recording.sampling_rate_hz == 100
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,0 @@
-"""Neurodata Without Borders: reading and writing."""

@@ -1,0 +1,265 @@
+"""The kinds of recordings that can be read, and where a new one is added.
+
+To add a format: write a module in `formats` with a function `(path, lfp_path) -> Recording`, import
+nothing heavy at its top, and add one entry to `FORMATS`. Another package adds one by an entry point
+of the group `realm.formats` that names a `Format`. What a `recording.toml` says about any file
+(`description`) is laid over it here.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from realm import extensions
+from realm.recordings.description import FOLDER_DESCRIPTION, find_description
+from realm.recordings.fault import clear_errors
+from realm.recordings.overlay import overlay
+from realm.recordings.recording import Identity, Recording
+
+ARRAY_SUFFIXES = (".mat", ".npz", ".h5", ".hdf5", ".zarr")
+BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*_(ieeg|eeg)")
+
+
+class Format(NamedTuple):
+    """One kind of recording.
+
+    Attributes:
+        name: for people.
+        recognizes: whether a path that exists is one; looks at the name first, then at little.
+        reader: "module:function" of `(path, lfp_path) -> Recording`, loaded on first use.
+        needs: the package that reads it; empty where nothing more is needed.
+        identify: "module:function" of `(path) -> Identity`, where that can be had faster than by
+            opening the recording.
+        described: its files are recordings only where a description has a part [samples].
+        folder: a folder can be one recording.
+    """
+
+    name: str
+    recognizes: Callable[[Path], bool]
+    reader: str
+    needs: str = ""
+    identify: str = ""
+    described: bool = False
+    folder: bool = False
+
+
+def has_suffix(*suffixes: str) -> Callable[[Path], bool]:
+    """Whether a name ends in one of these, in capitals or not."""
+    return lambda path: path.suffix.lower() in suffixes
+
+
+def _is_bids(path: Path) -> bool:
+    """A data file of BIDS, named by its entities, in its folder."""
+    return (
+        BIDS_NAME.fullmatch(path.stem) is not None
+        and path.suffix.lower() in (".vhdr", ".edf")
+        and path.parent.name in ("ieeg", "eeg")
+    )
+
+
+def _is_torch_brain(path: Path) -> bool:
+    """A session written by torch_brain, and none that this package has prepared."""
+    if path.suffix.lower() != ".h5" or not path.is_file():
+        return False
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        kind = file.attrs.get("object", "")
+        kind = kind.decode() if isinstance(kind, bytes) else kind
+        return kind == "Data" and not {"provenance", "chain", "features"} <= set(file)
+
+
+def is_axona(path: Path) -> bool:
+    """The settings of a DACQ trial (EEGLAB uses the same ending)."""
+    if path.suffix.lower() != ".set" or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(10) == b"trial_date"
+
+
+def _is_arrays(path: Path) -> bool:
+    """A container of named arrays; what they mean is said by a description."""
+    suffix = path.suffix.lower()
+    return suffix in ARRAY_SUFFIXES and (suffix == ".zarr" or not path.is_dir())
+
+
+# The first that recognizes a path reads it.
+_IN = "realm.recordings.formats"
+FORMATS = (
+    Format(
+        "NWB", has_suffix(".nwb"), f"{_IN}.nwb:open_nwb", identify=f"{_IN}.nwb_contents:identify"
+    ),
+    Format("BIDS-iEEG", _is_bids, f"{_IN}.bids:open_bids", "edfio or mne"),
+    Format("EDF", has_suffix(".edf"), f"{_IN}.edf:open_edf", "edfio"),
+    Format("BrainVision", has_suffix(".vhdr"), f"{_IN}.brainvision:open_brainvision", "mne"),
+    Format(
+        "Blackrock",
+        has_suffix(*(f".ns{kind}" for kind in range(1, 7))),
+        f"{_IN}.neo:open_blackrock",
+        "neo",
+    ),
+    Format("Plexon", has_suffix(".plx"), f"{_IN}.plexon:open_plexon", "neo"),
+    Format("Spike2", has_suffix(".smr"), f"{_IN}.neo:open_spike2", "neo"),
+    Format("Open Ephys", has_suffix(".oebin"), f"{_IN}.open_ephys:open_open_ephys"),
+    Format("Axona", is_axona, f"{_IN}.axona:open_axona"),
+    Format("torch_brain", _is_torch_brain, f"{_IN}.torch_brain:open_torch_brain"),
+    Format("arrays", _is_arrays, f"{_IN}.arrays:open_arrays", described=True, folder=True),
+)
+
+
+def format_names() -> tuple[str, ...]:
+    """The names of all formats, those of other packages last."""
+    return extensions.names("formats", [kind.name for kind in FORMATS])
+
+
+def format_of(path: Path) -> Format | None:
+    """The kind of recording that `path` is, or None."""
+    return next((kind for kind in _formats() if kind.recognizes(path)), None)
+
+
+def open_recording(path: Path | str, lfp_path: str | None = None) -> Recording:
+    """Open a recording of any supported format.
+
+    Args:
+        path: of the file, or of the folder that is one recording.
+        lfp_path: the neural series, where the file has several.
+
+    Raises:
+        ValueError: the file or what it says cannot be used; the message says what to do.
+    """
+    path = _inside(Path(path))
+    if not path.exists():
+        raise ValueError(f"{path}: expected a recording here, found no file; check the path")
+    kind = format_of(path)
+    if kind is None:
+        raise ValueError(
+            f"{path}: expected a recording of a known kind ({', '.join(format_names())}), but this "
+            "is none; convert it to NWB, or describe arrays in .mat, .npz, .h5 or .zarr by a "
+            f"{FOLDER_DESCRIPTION}"
+        )
+    recording: Recording = _call(kind, kind.reader, path, lfp_path)
+    try:
+        description = find_description(path)
+        if description is None:
+            return recording
+        with clear_errors(path, f"{kind.name} data"):
+            return overlay(recording, description)
+    except BaseException:
+        recording.close()
+        raise
+
+
+def identify(path: Path | str) -> Identity:
+    """Which session a recording is, without a look at its samples where that is possible.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    path = _inside(Path(path))
+    kind = format_of(path) if path.exists() else None
+    if kind is not None and kind.identify and find_description(path) is None:
+        found: Identity = _call(kind, kind.identify, path)
+        return found
+    with open_recording(path) as recording:
+        return recording.identity
+
+
+def find_recordings(folder: Path | str) -> list[Path]:
+    """The recordings in `folder` and below, sorted.
+
+    A `recording.toml` may say which files of its folder are recordings. Files of arrays count where
+    one describes them.
+
+    Raises:
+        ValueError: there are none.
+    """
+    folder = Path(folder)
+    candidates = sorted(_candidates(folder))
+    found = [path for path in candidates if _is_recording(path)]
+    if not found:
+        arrays = [path.name for path in candidates if _is_arrays(path)]
+        hint = (
+            f"; {arrays[0]} and {len(arrays) - 1} more hold arrays, write a {FOLDER_DESCRIPTION} "
+            "beside them that names these"
+            if arrays
+            else ""
+        )
+        raise ValueError(
+            f"{folder}: expected recordings ({', '.join(format_names())}) in this folder or below, "
+            f"found none{hint or '; name another folder'}"
+        )
+    return found
+
+
+def _formats() -> Iterator[Format]:
+    """This package's formats; then those of others, which are loaded one at a time."""
+    yield from FORMATS
+    for name in format_names()[len(FORMATS) :]:
+        kind = extensions.load("formats", name)
+        if not isinstance(kind, Format):
+            raise ValueError(
+                f"{name}: expected the entry point of realm.formats to name a Format, got "
+                f"{kind!r}; correct or remove that package"
+            )
+        yield kind
+
+
+def _call(kind: Format, function: str, path: Path, *arguments: Any) -> Any:
+    """Call "module:function" of a format; whatever goes wrong names the file."""
+    module, _, name = function.partition(":")
+    try:
+        with clear_errors(path, f"{kind.name} data"):
+            return getattr(importlib.import_module(module), name)(path, *arguments)
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: expected {kind.needs or error.name} to be installed, which reads {kind.name} "
+            f"({error}); run pip install 'realm-lfp[formats]'"
+        ) from error
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    """Every file, and every folder that is one recording, but nothing inside such a folder."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_file() or any(kind.folder and kind.recognizes(path) for kind in _formats()):
+            yield path
+        elif path.is_dir() and not path.name.startswith("."):
+            yield from _candidates(path)
+
+
+def _is_recording(path: Path) -> bool:
+    kind = format_of(path)
+    if kind is None:
+        return False
+    description = find_description(path)
+    if description is None:
+        return not kind.described
+    if kind.described and description.samples is None:
+        return False
+    return fnmatch.fnmatch(path.name, description.files)
+
+
+def _inside(path: Path) -> Path:
+    """A folder that holds one Open Ephys recording stands for it."""
+    inner = path / "structure.oebin"
+    return inner if inner.is_file() else path
+
+
+def _open(path: Path | str, lfp_path: str | None = None) -> Recording:
+    """`Recording.open`, as it was called before `open_recording`."""
+    warnings.warn(
+        "Recording.open goes with the next release; use realm.recordings.open_recording",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return open_recording(path, lfp_path)
+
+
+Recording.open = staticmethod(_open)
