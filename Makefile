@@ -4,6 +4,8 @@
 # make docs   the documentation as a site in site/, warnings are errors
 # make bench  the benchmarks, beside those of other libraries (ten minutes, a quiet machine)
 # make lock   rewrite requirements.lock from pyproject.toml
+# make test-lowest     all tests with the lowest versions that pyproject.toml allows
+# make test-torch TORCH=2.14.1   all tests with another torch
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -15,7 +17,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 0
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test lint format docs bench lock clean
+.PHONY: demo test lint format docs bench lock test-lowest test-torch clean
 
 demo: $(READY)
 	$(BIN)/realm demo --jobs $(JOBS)
@@ -53,5 +55,18 @@ lock:
 	$(BIN)/python -m pip install --quiet hatchling editables -e '.[dev]'
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/^\(torch==[0-9.]*\)+cpu$$/\1/' > requirements.lock
 
+# Both make an environment of their own; a torch that is not pinned may bring gigabytes.
+test-lowest:
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(PYTHON) .ci/lowest.py > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/constraints.txt -e '.[all,test]'
+	.venv-lowest/bin/pytest -n $(JOBS)
+
+test-torch:
+	$(PYTHON) -m venv --clear .venv-torch
+	sed 's/^torch==.*/torch==$(TORCH)/' requirements.lock > .venv-torch/constraints.txt
+	.venv-torch/bin/python -m pip install --quiet -c .venv-torch/constraints.txt -e '.[all,test]'
+	.venv-torch/bin/pytest -n $(JOBS)
+
 clean:
-	rm -rf $(VENV) runs site
+	rm -rf $(VENV) .venv-lowest .venv-torch runs site

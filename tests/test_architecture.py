@@ -237,6 +237,17 @@ def test_streaming_imports_only_what_the_base_install_has() -> None:
         assert parts - {None} <= {"files", "compiling", "signal", "streaming"}, path
 
 
+def test_no_source_file_is_ignored_by_git() -> None:
+    """What git ignores is in no wheel, and the formatter passes it by."""
+    found = subprocess.run(
+        ["git", "-C", str(PACKAGE), "check-ignore", "--no-index", *map(str, modules())],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout == ""
+
+
 def test_no_module_is_a_drawer() -> None:
     drawers = {"utils", "util", "helpers", "helper", "misc", "common"}
     named = {path.stem for path in modules()} | {path.parent.name for path in modules()}
