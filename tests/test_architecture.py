@@ -237,6 +237,16 @@ def test_streaming_imports_only_what_the_base_install_has() -> None:
         assert parts - {None} <= {"files", "compiling", "signal", "streaming"}, path
 
 
+def test_a_training_needs_no_cluster_engine() -> None:
+    found = {
+        (imported.module.split(".")[0], path.name)
+        for path in modules()
+        for imported in imports(path)
+    }
+    heavy = ("torch_brain", "ray", "pandas", "mlflow")
+    assert {pair for pair in found if pair[0] in heavy} == {("ray", "prepare.py")}
+
+
 def test_no_source_file_is_ignored_by_git() -> None:
     """What git ignores is in no wheel, and the formatter passes it by."""
     found = subprocess.run(
