@@ -357,8 +357,8 @@ def test_every_key_of_a_recipe_is_documented_with_its_default() -> None:
     from realm.recipe import Recipe
 
     keys, shown = recipe_keys(Recipe), documented_keys()
-    assert not keys.keys() - shown.keys(), "add them to docs/guide/recipes.md"
-    assert not shown.keys() - keys.keys(), "take them out of docs/guide/recipes.md"
+    assert sorted(keys.keys() - shown.keys()) == [], "add them to docs/guide/recipes.md"
+    assert sorted(shown.keys() - keys.keys()) == [], "take them out of docs/guide/recipes.md"
     for key, value in keys.items():
         usual, *others = shown[key].split("; ")
         wanted = usual
