@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.timing import Row, compare
-from realm.certify.machine import machine, versions
+from realm.certify.environment import machine, versions
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import read_results
 from realm.files import read_json, write_json

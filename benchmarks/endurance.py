@@ -22,10 +22,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.made_up import TINY, Size, made_decoder
-from realm.certify import endurance
+from realm.certify import endurance, timing
 from realm.certify.check import Check, Curve, Finding, Reading
-from realm.certify.machine import machine, versions
-from realm.certify.synthetic import draw_signal
+from realm.certify.environment import machine, versions
+from realm.certify.signals import draw_signal
 from realm.files import write_json, write_text
 from realm.streaming import StreamingDecoder
 
@@ -53,7 +53,7 @@ def measure(decoder: StreamingDecoder, hours: float) -> list[Finding]:
     signal = draw_signal(decoder.bundle.chain, SIGNAL_S, 0, lambda done, of: None)
     bins = max(endurance.PARTS, round(3.6e6 * hours / decoder.bin_ms))
     shown = [TextColumn("{task.percentage:3.0f}%"), BarColumn(), TimeRemainingColumn()]
-    with Progress(*shown, auto_refresh=False, transient=True) as bars, endurance.as_live():
+    with Progress(*shown, auto_refresh=False, transient=True) as bars, timing.as_live():
         task = bars.add_task("", total=bins)
 
         def report(done: int, of: int) -> None:

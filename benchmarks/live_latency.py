@@ -36,8 +36,9 @@ from benchmarks.made_up import random_weights
 from realm.files import write_json
 from realm.live.clock import now_s
 from realm.live.loop import LiveLoop
-from realm.live.lsl_source import LSLSource
-from realm.live.sink import Counters, OutputInfo, Outputs
+from realm.live.outputs import OutputInfo, Outputs
+from realm.live.sinks import Counters
+from realm.live.sources.lsl import LSLSource
 from realm.signal import SignalChain, SignalConfig
 from realm.streaming import Bundle, StreamingDecoder
 from realm.streaming.weights import StudentSizes

@@ -15,9 +15,9 @@ from realm import cli
 from realm.data.behavior import align
 from realm.decoder.exporting import choose_recipe, export_recording, recipe_of
 from realm.files import write_json
-from realm.live.recording_file import RecordingFile
-from realm.live.replay import ReplaySource
-from realm.live.source import SourceEndedError
+from realm.live.sources import SourceEndedError
+from realm.live.sources.recording_file import RecordingFile
+from realm.live.sources.replay import ReplaySource
 from realm.recipe import load_recipe
 from realm.recordings.open import open_recording
 from realm.signal.binning import Binning

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.made_up import random_weights
-from realm.certify.check import Check, Finding
-from realm.certify.synthetic import draw_signal
-from realm.certify.trial import Effort, Signal, Trial
+from realm.certify.check import Check, Effort, Finding, Signal, Trial
+from realm.certify.signals import draw_signal
 from realm.signal import SignalChain, SignalConfig
 from realm.streaming import Bundle, Decoded, StreamingDecoder, StreamState
 from realm.streaming.weights import StudentSizes

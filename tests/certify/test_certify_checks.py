@@ -28,19 +28,21 @@ from certify_cases import (
     trial_of,
 )
 
-from realm.certify import endurance, integrity, process, recovery, sockets, start
-from realm.certify.causality import check_causality
-from realm.certify.check import Check, Finding, Reading, at_least, at_most, not_measured
-from realm.certify.chunking import check_chunking, check_resuming, random_sizes
-from realm.certify.dead_channels import read_dead_channels
-from realm.certify.likeness import read_likeness
-from realm.certify.pace import check_pace
-from realm.certify.precision import check_precision
-from realm.certify.step_times import StepTimes
-from realm.certify.trial import Trial
+from realm.certify import endurance, environment, exactness, faults, timing
+from realm.certify.check import Check, Finding, Reading, Trial, at_least, at_most, not_measured
+from realm.certify.exactness import (
+    check_causality,
+    check_chunking,
+    check_precision,
+    check_resuming,
+    random_sizes,
+)
+from realm.certify.faults import read_dead_channels
+from realm.certify.signals import read_likeness
+from realm.certify.timing import StepTimes, check_pace
 from realm.streaming import Bundle, StreamingDecoder
 
-linux = pytest.mark.skipif(process.resident_mb() is None, reason="reads Linux' /proc")
+linux = pytest.mark.skipif(environment.resident_mb() is None, reason="reads Linux' /proc")
 
 
 @pytest.fixture(scope="module", params=[0, 3], ids=["causal", "lookahead"])
@@ -62,10 +64,10 @@ UNTIMED: list[Callable[[Trial], list[Finding]]] = [
     check_chunking,
     check_resuming,
     check_precision,
-    recovery.check_recovery,
-    recovery.check_quorum,
-    integrity.check_integrity,
-    sockets.check_sockets,
+    faults.check_recovery,
+    faults.check_quorum,
+    exactness.check_integrity,
+    environment.check_sockets,
 ]
 
 
@@ -73,7 +75,7 @@ UNTIMED: list[Callable[[Trial], list[Finding]]] = [
 def test_a_good_decoder_passes(folder: Path, part: Callable[[Trial], list[Finding]]) -> None:
     findings = part(trial_of(folder))
     assert not failed(findings)
-    assert passed(findings) or part is recovery.check_quorum
+    assert passed(findings) or part is faults.check_quorum
 
 
 @pytest.mark.parametrize(
@@ -85,11 +87,11 @@ def test_a_good_decoder_passes(folder: Path, part: Callable[[Trial], list[Findin
         (check_resuming, Forgets, "streams changed by saving and restoring"),
         (check_precision, Rounds, "float32 against float64"),
         (check_precision, Rounds, "numba against numpy"),
-        (recovery.check_recovery, PassesNanOn, "outputs that are not finite"),
-        (recovery.check_recovery, NeverRecovers, "after one NaN"),
-        (recovery.check_recovery, NeverRecovers, "after one spike of a volt"),
-        (recovery.check_recovery, NeverRecovers, "after gap of 500 ms"),
-        (recovery.check_quorum, IgnoresTheQuorum, "outputs not as the quorum declares"),
+        (faults.check_recovery, PassesNanOn, "outputs that are not finite"),
+        (faults.check_recovery, NeverRecovers, "after one NaN"),
+        (faults.check_recovery, NeverRecovers, "after one spike of a volt"),
+        (faults.check_recovery, NeverRecovers, "after gap of 500 ms"),
+        (faults.check_quorum, IgnoresTheQuorum, "outputs not as the quorum declares"),
     ],
 )
 def test_a_decoder_that_breaks_it_fails(
@@ -109,12 +111,12 @@ class Deaf(StreamingDecoder):
 def test_a_decoder_that_hears_nothing_does_not_pass_by_agreeing(plain: Path) -> None:
     trial = trial_of(plain, Deaf)
     assert "outputs that followed the change" in failed(check_causality(trial))
-    assert "after one NaN" in failed(recovery.check_recovery(trial))
+    assert "after one NaN" in failed(faults.check_recovery(trial))
     assert "float32 against float64" in failed(check_precision(trial))
 
 
 def test_a_loader_that_does_not_verify_fails(plain: Path) -> None:
-    findings = integrity.examine(trial_of(plain), lambda path: path.exists())
+    findings = exactness.check_integrity(trial_of(plain), lambda path: path.exists())
     assert failed(findings) == {"damaged copies that loaded"}
 
 
@@ -123,19 +125,19 @@ def test_another_bundle_in_the_folder_is_seen(plain: Path) -> None:
     trial = dataclasses.replace(
         trial_of(plain), make=lambda precision, plain: StreamingDecoder(other, precision, plain)
     )
-    assert failed(integrity.check_integrity(trial)) == {
+    assert failed(exactness.check_integrity(trial)) == {
         "files that differ from the examined decoder"
     }
 
 
 def test_damage_is_damage() -> None:
     files, rng = {"a": bytes(range(200)), "b": b"x" * 100}, np.random.default_rng(0)
-    assert all(integrity.damaged(files, rng) != files for _ in range(300))
+    assert all(exactness.damaged(files, rng) != files for _ in range(300))
 
 
 def test_without_a_quorum_there_is_nothing_to_check(tmp_path: Path) -> None:
     made_bundle(quorum=0.0).save(tmp_path / "bundle")
-    (found,) = recovery.check_quorum(trial_of(tmp_path / "bundle"))
+    (found,) = faults.check_quorum(trial_of(tmp_path / "bundle"))
     assert isinstance(found, Reading)
 
 
@@ -214,11 +216,11 @@ def test_at_real_pace_steps_are_counted(plain: Path) -> None:
 
 
 def test_a_start_is_measured_and_a_failure_is_not_passed(plain: Path, tmp_path: Path) -> None:
-    findings = start.check_start(trial_of(plain))
+    findings = timing.check_start(trial_of(plain))
     assert [type(found) for found in findings] == [Check, Reading]
     assert findings[0].value is not None
     gone = dataclasses.replace(trial_of(plain), folder=tmp_path / "none")
-    (found,) = start.check_start(gone)
+    (found,) = timing.check_start(gone)
     assert failed([found])
     assert "not measured" in found.detail  # type: ignore[union-attr]
 
@@ -246,16 +248,18 @@ class CallsByItself(StreamingDecoder):
 
 
 def test_a_socket_of_python_is_seen(plain: Path) -> None:
-    names = failed(sockets.check_sockets(trial_of(plain, Calls)))
+    names = failed(environment.check_sockets(trial_of(plain, Calls)))
     assert names >= {"uses of sockets by Python"}
-    if process.socket_inodes() is not None:
+    if environment.socket_inodes() is not None:
         assert names >= {"sockets opened", "sockets listening"}
 
 
 @linux
 def test_a_socket_of_a_library_is_seen(plain: Path) -> None:
     try:
-        assert failed(sockets.check_sockets(trial_of(plain, CallsByItself))) == {"sockets opened"}
+        assert failed(environment.check_sockets(trial_of(plain, CallsByItself))) == {
+            "sockets opened"
+        }
     finally:
         socket.socket(fileno=CallsByItself.opened.pop()).close()
 
@@ -263,12 +267,12 @@ def test_a_socket_of_a_library_is_seen(plain: Path) -> None:
 def test_where_there_is_no_proc_nothing_is_passed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Path
 ) -> None:
-    assert process.resident_mb(tmp_path) is None
-    assert process.socket_inodes(tmp_path) is None
-    assert process.listening_inodes(tmp_path) is None
-    monkeypatch.setattr(sockets, "socket_inodes", lambda: None)
+    assert environment.resident_mb(tmp_path) is None
+    assert environment.socket_inodes(tmp_path) is None
+    assert environment.listening_inodes(tmp_path) is None
+    monkeypatch.setattr(environment, "socket_inodes", lambda: None)
     monkeypatch.setattr(endurance, "resident_mb", lambda: None)
-    findings = sockets.check_sockets(trial_of(plain))
+    findings = environment.check_sockets(trial_of(plain))
     assert failed(findings) == {"sockets opened", "sockets listening"}
     assert "memory slope" in failed(endurance.check_endurance(trial_of(plain)))
 

@@ -6,19 +6,22 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from certify_cases import CHANNELS, RATE_HZ, TINY, made_bundle, ordinary
+from test_extensions import write_package
 from typer.testing import CliRunner
 
-from realm import cli
-from realm.certify import certificate, registry, trial
+from realm import cli, extensions
+from realm.certify import certificate, signals
+from realm.certify import check as trial
+from realm.certify.certificate import PARTS, Part
 from realm.certify.check import Finding, at_most
-from realm.certify.registry import PARTS, Part
-from realm.live.recording_file import Piece, RecordingInfo, Truth, write_recording
+from realm.live.sources.recording_file import Piece, RecordingInfo, Truth, write_recording
 from realm.streaming import StreamingDecoder
 
 KEYS = {"name", "passed", "value", "unit", "limit"}
@@ -151,7 +154,7 @@ def test_a_recording_that_cannot_serve_is_refused(
 def test_a_recording_of_other_behavior_is_no_judge(bundle: Path, tmp_path: Path) -> None:
     file = recorded(tmp_path / "day.safetensors", 25.0, bundle, names=("a", "b"))
     made = certificate.subject(bundle, TINY, file, 0, lambda *_: None)
-    found = registry.read_truth(made)
+    found = signals.read_truth(made)
     assert {each.value for each in found} == {None}  # type: ignore[union-attr]
     assert "a, b" in found[0].detail  # type: ignore[union-attr]
 
@@ -169,8 +172,70 @@ sys.meta_path.insert(0, Absent())
 from pathlib import Path
 from realm import cli
 from realm.certify.certificate import certify
-from realm.certify.trial import Effort
+from realm.certify.check import Effort
 content = certify({str(bundle)!r}, {str(tmp_path / "out")!r}, Effort(*{tuple(TINY)!r}))
 assert len(content["checks"]) > 20
 """
     subprocess.run([sys.executable, "-c", code], timeout=120, check=True)
+
+
+OUTSIDER = """
+from realm.certify.check import Part, at_most
+
+def count(trial):
+    return [at_most("channels", len(trial.usable), "channels", 1000, "those not dead")]
+
+def broken(trial):
+    raise RuntimeError("on purpose")
+
+COUNT = Part("Counting", "How many channels are there?", count)
+BROKEN = Part("Broken", "Does this work?", broken)
+CAUSALITY = Part("Causality", "Is ours replaced?", count)
+"""
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Installs a package that adds these checks."""
+
+    def install(entries: str) -> None:
+        extensions.found.cache_clear()
+        write_package(tmp_path, "outsider_checks", f"[realm.checks]\n{entries}\n", OUTSIDER)
+        monkeypatch.syspath_prepend(tmp_path)
+
+    yield install
+    extensions.found.cache_clear()
+
+
+def test_another_package_adds_a_check_after_ours(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: Callable[[str], None]
+) -> None:
+    monkeypatch.setattr(certificate, "PARTS", (PARTS[1],))
+    monkeypatch.setattr(trial, "QUICK", TINY)
+    outside("aaa = outsider_checks:COUNT\nbbb = outsider_checks:BROKEN")
+    said = certified(bundle, "--out", tmp_path / "out", "--quick")
+    content = json.loads((tmp_path / "out" / "certificate.json").read_text())
+    assert [part["title"] for part in content["parts"]] == ["Bundle", "Counting", "Broken"]
+    assert "added_by" not in content["parts"][0]
+    assert content["parts"][1]["added_by"] == "outsider_checks:COUNT"
+    passed = {check["part"]: check["passed"] for check in content["checks"]}
+    assert passed == {"Bundle": True, "Counting": True, "Broken": False}
+    assert said.exit_code == 1
+    assert "on purpose" in said.output
+    assert "added by outsider_checks:COUNT" in (tmp_path / "out" / "certificate.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ("mine = outsider_checks:CAUSALITY", "'Causality'.*taken"),
+        ("a = outsider_checks:COUNT\nb = outsider_checks:COUNT", "'Counting'.*taken"),
+        ("mine = outsider_checks:count", "mine.*Part"),
+    ],
+)
+def test_another_package_cannot_replace_a_check(
+    outside: Callable[[str], None], entries: str, message: str
+) -> None:
+    outside(entries)
+    with pytest.raises(ValueError, match=message):
+        certificate.all_parts()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from realm.live.sink import OutputInfo, Outputs
+from realm.live.outputs import OutputInfo, Outputs
 
 BIN_MS = 10.0
 

@@ -12,9 +12,10 @@ import numpy as np
 from benchmarks.made_up import random_weights
 from realm.live.clock import now_s
 from realm.live.loop import LiveLoop
+from realm.live.outputs import OutputInfo, Outputs
 from realm.live.settings import LiveSettings
-from realm.live.sink import Counters, OutputInfo, Outputs
-from realm.live.source import Block, SourceEndedError, StreamInfo
+from realm.live.sinks import Counters
+from realm.live.sources import Block, SourceEndedError, StreamInfo
 from realm.signal import SignalChain, SignalConfig
 from realm.streaming import Bundle, StreamingDecoder
 from realm.streaming.weights import StudentSizes

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realm.live.channels import match
-from realm.live.source import StreamInfo
-from realm.live.specs import SINKS, SOURCES, make_sink, make_source
+from realm.live.check import match
+from realm.live.registry import SINKS, SOURCES, make_sink, make_source
+from realm.live.sources import StreamInfo
 
 NAMES = ("a", "b", "c")
 

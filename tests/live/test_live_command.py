@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from live_cases import INFO, NAMES, RATE_HZ, bundle, decoder, signal
 
-from realm.live.recording_file import Piece, RecordingInfo, write_recording
+from realm.live.sources.recording_file import Piece, RecordingInfo, write_recording
 
 SAMPLES = 2500
 # Absent is what the base installation does not bring. Newer versions of typer bring pydantic, so
@@ -178,9 +178,9 @@ def test_the_live_package_loads_nothing_of_the_training_or_the_command_line() ->
         "pyarrow",
     )
     code = (
-        "import sys, realm.live.loop, realm.live.specs\n"
-        "realm.live.specs.make_source('replay:x')\n"
-        "realm.live.specs.make_sink('csv:x')\n"
+        "import sys, realm.live.loop, realm.live.registry\n"
+        "realm.live.registry.make_source('replay:x')\n"
+        "realm.live.registry.make_sink('csv:x')\n"
         f"print([name for name in {heavy} if name in sys.modules])\n"
     )
     done = subprocess.run(

@@ -17,10 +17,17 @@ from dashboard_cases import BIN_MS, make_outputs, output_info
 
 aiohttp = pytest.importorskip("aiohttp")
 
-from realm.live.dashboard import DashboardSink, guard, server, viewers  # noqa: E402
-from realm.live.dashboard.recent import MOST_KEPT, MOST_WAITING, Recent  # noqa: E402
-from realm.live.dashboard.rows import HELD, MOST_ROWS, NEUTRAL, rows_message  # noqa: E402
-from realm.live.specs import make_sink  # noqa: E402
+from realm.live.dashboard import DashboardSink, guard, server  # noqa: E402
+from realm.live.dashboard.recent import (  # noqa: E402
+    HELD,
+    MOST_KEPT,
+    MOST_ROWS,
+    MOST_WAITING,
+    NEUTRAL,
+    Recent,
+    rows_message,
+)
+from realm.live.registry import make_sink  # noqa: E402
 
 PAGE = files("realm.live.dashboard") / "page"
 WITHIN_S = 30.0
@@ -237,7 +244,7 @@ def test_one_more_browser_than_there_is_room_for_is_refused(sink: DashboardSink)
         async with aiohttp.ClientSession() as session:
             url = f"http://{address(sink)[0]}/live"
             looking = [
-                await session.ws_connect(url, headers=hello(sink)) for _ in range(viewers.MOST)
+                await session.ws_connect(url, headers=hello(sink)) for _ in range(server.MOST)
             ]
             await asyncio.gather(*(browser.receive() for browser in looking))
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -260,17 +267,14 @@ def test_a_browser_that_says_something_is_let_go(sink: DashboardSink) -> None:
     run(steps())
 
 
-def test_browsers_that_never_read_hold_up_neither_the_decoder_nor_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(server, "EVERY_S", 0.001)
-    monkeypatch.setattr(viewers, "STUCK_S", 3600.0)
+def test_browsers_that_never_read_hold_up_neither_the_decoder_nor_others() -> None:
     info = output_info(1024)
-    sink = DashboardSink(tell=lambda _: None)
+    sink = DashboardSink(tell=lambda _: None, every_s=0.001)
     sink.open(info)
     outputs = make_outputs(MOST_ROWS, info=info)
     assert sink._server is not None
-    present = sink._server._viewers.present
+    viewers = sink._server._viewers
+    viewers.stuck_s, present = 3600.0, viewers.present
     stuck = [_silent_browser(sink) for _ in range(2)]
     try:
         while not all(_takes_no_more(viewer) for viewer in present):
@@ -278,7 +282,7 @@ def test_browsers_that_never_read_hold_up_neither_the_decoder_nor_others(
         first_two = tuple(present)
         assert len(first_two) == 2
         assert len(run(first_messages(sink, 20))) == 20
-        monkeypatch.setattr(viewers, "STUCK_S", 0.01)
+        viewers.stuck_s = 0.01
         stuck.append(_silent_browser(sink))  # let go: it has not taken a message for long
         while any(viewer not in first_two for viewer in tuple(present)):
             sink.write(outputs, dict)
@@ -288,7 +292,7 @@ def test_browsers_that_never_read_hold_up_neither_the_decoder_nor_others(
             one.close()
 
 
-def _takes_no_more(viewer: viewers.Viewer) -> bool:
+def _takes_no_more(viewer: server.Viewer) -> bool:
     return viewer.queue.full() and viewer.transport.get_write_buffer_size() > 0
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("aiohttp")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 from realm.live.dashboard import DashboardSink  # noqa: E402
-from realm.live.sink import OutputInfo, Outputs  # noqa: E402
+from realm.live.outputs import OutputInfo, Outputs  # noqa: E402
 
 WORD = "document.getElementById('word').textContent"
 REASON = "document.getElementById('reason').textContent"

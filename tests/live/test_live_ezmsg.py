@@ -16,12 +16,14 @@ from ezmsg.util.messages.axisarray import AxisArray, CoordinateAxis, LinearAxis 
 from streaming.streaming_cases import CHANNELS, RATE_HZ, bundle, faulty, ordinary  # noqa: E402
 
 from realm.live.ezmsg_unit import AxisArrayDecoder, RealmDecoder  # noqa: E402
+from realm.live.settings import LiveSettings  # noqa: E402
 from realm.streaming import StreamingDecoder  # noqa: E402
 
 NAMES = [f"ch{index}" for index in range(CHANNELS)]
 SAMPLES = 1000
 START_S = 50.0
 RAW = faulty(SAMPLES)
+UNCHECKED = LiveSettings(check_s=0)  # rows are decoded from the first
 
 
 def message(
@@ -77,7 +79,7 @@ EXPECTED_BINS = int(SAMPLES / RATE_HZ * 100)
 
 def test_a_graph_decodes_as_the_decoder_does(folder: Path) -> None:
     units = {"PLAYER": Player(), "COLLECTOR": Collector()}
-    units["DECODER"] = RealmDecoder(bundle=str(folder), unit="uV")
+    units["DECODER"] = RealmDecoder(bundle=str(folder), unit="uV", check_s=0)
     ez.run(
         units,
         connections=(
@@ -108,14 +110,14 @@ def test_channels_are_matched_by_name(folder: Path) -> None:
     samples, order = ordinary(SAMPLES), [3, 0, 5, 1, 4, 2]
     extra = np.concatenate([samples[:, order], np.ones((SAMPLES, 1))], axis=1)
     names = [NAMES[index] for index in order] + ["trigger"]
-    straight = decoded(AxisArrayDecoder(folder, "V"), [message(samples)])
+    straight = decoded(AxisArrayDecoder(folder, "V", UNCHECKED), [message(samples)])
     mixed = message(extra, names=names)
     np.testing.assert_array_equal(
-        decoded(AxisArrayDecoder(folder, "V"), [mixed])[0].data, straight[0].data
+        decoded(AxisArrayDecoder(folder, "V", UNCHECKED), [mixed])[0].data, straight[0].data
     )
     turned = AxisArray(extra.T, ["ch", "time"], mixed.axes)
     np.testing.assert_array_equal(
-        decoded(AxisArrayDecoder(folder, "V"), [turned])[0].data, straight[0].data
+        decoded(AxisArrayDecoder(folder, "V", UNCHECKED), [turned])[0].data, straight[0].data
     )
 
 
@@ -124,7 +126,7 @@ def test_a_short_gap_is_filled_and_counted(folder: Path) -> None:
     missing = samples.copy()
     missing[400:500] = np.nan
     expected = StreamingDecoder.load(folder).forward(missing)
-    decoder = AxisArrayDecoder(folder, "V")
+    decoder = AxisArrayDecoder(folder, "V", UNCHECKED)
     got = decoded(decoder, [message(samples[:400]), message(samples[500:], 500)])
     np.testing.assert_allclose(
         np.concatenate([each.data for each in got]), expected.behavior, rtol=1e-5, atol=1e-5
@@ -135,7 +137,7 @@ def test_a_short_gap_is_filled_and_counted(folder: Path) -> None:
 
 def test_after_a_long_gap_the_decoder_begins_anew(folder: Path) -> None:
     samples, gap = ordinary(SAMPLES), round(10 * RATE_HZ)
-    decoder = AxisArrayDecoder(folder, "V")
+    decoder = AxisArrayDecoder(folder, "V", UNCHECKED)
     got = decoded(decoder, [message(samples), message(samples, SAMPLES + gap)])
     np.testing.assert_array_equal(got[-1].data, got[0].data)
     assert got[-1].attrs["timeline"]["resets"] == 1
@@ -146,12 +148,12 @@ def test_after_a_long_gap_the_decoder_begins_anew(folder: Path) -> None:
 
 def test_samples_that_were_sent_twice_are_dropped(folder: Path) -> None:
     samples = ordinary(SAMPLES)
-    decoder = AxisArrayDecoder(folder, "V")
+    decoder = AxisArrayDecoder(folder, "V", UNCHECKED)
     got = decoded(
         decoder,
         [message(samples[:500]), message(samples[490:500], 490), message(samples[500:], 500)],
     )
-    straight = decoded(AxisArrayDecoder(folder, "V"), [message(samples)])
+    straight = decoded(AxisArrayDecoder(folder, "V", UNCHECKED), [message(samples)])
     np.testing.assert_array_equal(np.concatenate([each.data for each in got]), straight[0].data)
     happened = decoder.happened  # times are computed, so that they need not be the same to the bit
     assert happened.duplicated + happened.backward == 10
@@ -169,10 +171,30 @@ def test_samples_that_were_sent_twice_are_dropped(folder: Path) -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(folder: Path, wrong: Any, expected: str) -> None:
-    decoder = AxisArrayDecoder(folder, "V")
+    decoder = AxisArrayDecoder(folder, "V", UNCHECKED)
     good = message(ordinary(10))
     list(decoder.decode(good))
     with pytest.raises(ValueError, match=expected):
         list(decoder.decode(wrong(good)))
     with pytest.raises(ValueError, match="expected samples in V"):
         list(AxisArrayDecoder(folder, "furlong").decode(good))
+
+
+def test_rows_are_neutral_until_the_unit_is_checked(folder: Path) -> None:
+    seconds = round(RATE_HZ)
+    samples = ordinary(3 * seconds)
+    got = decoded(AxisArrayDecoder(folder, "V"), chunks(samples, *range(50, 3 * seconds, 50)))
+    neutral = np.concatenate([each.attrs["quality"]["neutral"] for each in got])
+    assert neutral[:90].all()
+    assert not neutral[-90:].any()
+    behavior = np.concatenate([each.data for each in got])
+    expected = StreamingDecoder.load(folder).forward(samples).behavior
+    np.testing.assert_allclose(behavior[~neutral], expected[~neutral], rtol=1e-5, atol=1e-5)
+
+
+def test_a_signal_in_another_unit_is_refused(folder: Path) -> None:
+    samples = ordinary(round(3 * RATE_HZ)) * 1e6
+    decoder = AxisArrayDecoder(folder, "V")
+    with pytest.raises(ValueError, match="microvolts declared as volts"):
+        decoded(decoder, chunks(samples, *range(50, len(samples), 50)))
+    assert decoder.status.stream.unit_ratio == pytest.approx(1e6, rel=0.9)

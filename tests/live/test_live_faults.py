@@ -28,7 +28,7 @@ from live_cases import (
 )
 
 from realm.live.loop import LiveLoop
-from realm.live.source import Block, SourceLostError
+from realm.live.sources import Block, SourceLostError
 
 SAMPLES = 4000
 AT = 2000  # where a fault begins

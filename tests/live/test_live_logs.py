@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realm.live.csv_log import CSVLog
-from realm.live.sink import OutputInfo, Outputs
-from realm.live.specs import make_sink
+from realm.live.outputs import OutputInfo, Outputs
+from realm.live.registry import make_sink
+from realm.live.sinks.csv import CSVLog
 
 INFO = OutputInfo("rat-1", ("x", "y"), "m/s", ("a", "b", "c"), 10.0, 20.0, "0" * 64)
 COLUMNS = [
@@ -75,7 +75,7 @@ def table(folder: Path) -> Any:
 
 def parquet_log(path: Path, **more: Any) -> Any:
     pytest.importorskip("pyarrow")
-    from realm.live.parquet_log import ParquetLog
+    from realm.live.sinks.parquet import ParquetLog
 
     return ParquetLog(path, **more)
 
@@ -155,7 +155,7 @@ def test_csv_that_was_removed_says_so(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, sys
 from test_live_logs import INFO, outputs
-from realm.live.specs import make_sink
+from realm.live.registry import make_sink
 log = make_sink(sys.argv[1])
 log.open(INFO)
 log.write(outputs(0, 100), dict)
@@ -219,7 +219,7 @@ def test_parquet_that_cannot_be_finished_says_how_many_rows_are_lost(tmp_path: P
 KILLED = """
 import itertools, sys
 from test_live_logs import INFO, outputs
-from realm.live.specs import make_sink
+from realm.live.registry import make_sink
 log = make_sink(sys.argv[1])
 if hasattr(log, "part_s"):
     log.part_s = 0.0
@@ -282,7 +282,7 @@ def test_parquet_writes_parts_only_when_they_are_due(
 ) -> None:
     log = parquet_log(tmp_path / "log")
     now = [50.0]
-    monkeypatch.setattr("realm.live.parquet_log.now_s", lambda: now[0])
+    monkeypatch.setattr("realm.live.sinks.parquet.now_s", lambda: now[0])
     log.open(INFO)
     for first in range(0, 2500, 100):  # 25 s
         log.write(outputs(first, 100), dict)

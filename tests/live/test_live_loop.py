@@ -232,7 +232,7 @@ def test_a_stop_decodes_what_was_read_and_ends_neutral(live: bool) -> None:
 def test_nothing_is_said_of_a_source_that_never_comes() -> None:
     from live_cases import Opening
 
-    from realm.live.source import SourceLostError
+    from realm.live.sources import SourceLostError
 
     heard: list[str] = []
     waiting = [Opening(SourceLostError("no stream called amplifier"))] * 5

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,15 +20,15 @@ from streaming.streaming_cases import RATE_HZ as BUNDLE_RATE_HZ
 
 pylsl = pytest.importorskip("pylsl")
 
-from realm.live import lsl_source  # noqa: E402
 from realm.live.clock import now_s  # noqa: E402
 from realm.live.loop import LiveLoop  # noqa: E402
-from realm.live.lsl_sink import FLAGS, LSLSink  # noqa: E402
-from realm.live.lsl_source import LSLSource, standard_unit  # noqa: E402
+from realm.live.outputs import OutputInfo, Outputs  # noqa: E402
+from realm.live.registry import make_sink, make_source  # noqa: E402
 from realm.live.settings import LiveSettings  # noqa: E402
-from realm.live.sink import Counters, OutputInfo, Outputs  # noqa: E402
-from realm.live.source import Block, SourceLostError  # noqa: E402
-from realm.live.specs import make_sink, make_source  # noqa: E402
+from realm.live.sinks import Counters  # noqa: E402
+from realm.live.sinks.lsl import LSLSink  # noqa: E402
+from realm.live.sources import Block, SourceLostError  # noqa: E402
+from realm.live.sources.lsl import LSLSource, standard_unit  # noqa: E402
 from realm.streaming import StreamingDecoder  # noqa: E402
 
 PATIENCE_S = 60.0
@@ -53,10 +54,9 @@ while True:
 """
 
 
-@pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine may take long to answer; nothing here waits for the time to pass."""
-    monkeypatch.setattr(lsl_source, "OPEN_S", 10.0)
+def patient(name: str, **options: Any) -> LSLSource:
+    """A source; a busy machine may take long to answer, but nothing waits for the time to pass."""
+    return LSLSource(name, open_s=10.0, **options)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_its_clock_is_ours() -> None:
 
 def test_samples_and_times_arrive_as_they_were_sent(name: str) -> None:
     sender = outlet(name, units=("microvolts", "µV", "uV"))
-    source = LSLSource(name)
+    source = patient(name)
     info = source.open()
     assert info.channel_names == ("a", "b", "c")
     assert (info.name, info.sampling_rate_hz, info.unit) == (name, RATE_HZ, "uV")
@@ -159,7 +159,7 @@ def test_samples_and_times_arrive_as_they_were_sent(name: str) -> None:
 
 def test_whole_numbers_become_real_ones(name: str) -> None:
     sender = outlet(name, number="int16")
-    source = opened(LSLSource(name))
+    source = opened(patient(name))
     now = now_s()
     push(sender, np.array([[1, -2, 32767]]), np.array([now]))
     got = read_until(source, now)
@@ -169,7 +169,7 @@ def test_whole_numbers_become_real_ones(name: str) -> None:
 
 def test_blocks_do_not_change_when_the_next_is_read(name: str) -> None:
     sender = outlet(name)
-    source = opened(LSLSource(name))
+    source = opened(patient(name))
     now = now_s()
     push(sender, np.full((1, 3), 1.0), np.array([now]))
     first = read_until(source, now)
@@ -195,7 +195,7 @@ def test_a_stream_that_cannot_be_used_is_refused(
 ) -> None:
     sender = outlet(name, **sent)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=message):
-        LSLSource(name).open()
+        patient(name).open()
     del sender
 
 
@@ -211,29 +211,26 @@ def test_what_the_command_line_says_arrives() -> None:
 
 def test_labels_and_unit_can_be_given(name: str) -> None:
     sender = outlet(name, labels=None, units=())
-    info = LSLSource(name, unit="mV", channel_names=("x", "y", "z")).open()
+    info = patient(name, unit="mV", channel_names=("x", "y", "z")).open()
     assert (info.channel_names, info.unit) == (("x", "y", "z"), "mV")
     with pytest.raises(ValueError, match="label for each of its 3 channels, got 2"):
-        LSLSource(name, unit="mV", channel_names=("x", "y")).open()
+        patient(name, unit="mV", channel_names=("x", "y")).open()
     with pytest.raises(ValueError, match="expected unit as one of"):
-        LSLSource(name, unit="volts")
+        patient(name, unit="volts")
     del sender
 
 
 def test_two_streams_of_one_name_are_told_apart_by_their_source_id(name: str) -> None:
     one, two = outlet(name, source_id="one"), outlet(name, ("d", "e", "f"), source_id="two")
     with pytest.raises(ValueError, match="found 2 with the source ids one, two"):
-        LSLSource(name).open()
-    assert LSLSource(name, source_id="two").open().channel_names == ("d", "e", "f")
+        patient(name).open()
+    assert patient(name, source_id="two").open().channel_names == ("d", "e", "f")
     del one, two
 
 
-def test_a_stream_that_is_not_there_may_come_later(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lsl_source, "OPEN_S", 0.1)
+def test_a_stream_that_is_not_there_may_come_later(name: str) -> None:
     with pytest.raises(SourceLostError, match=f"no stream with name='{name}'"):
-        LSLSource(name).open()
+        LSLSource(name, open_s=0.1).open()
     with pytest.raises(ValueError, match="both kinds of quotes"):
         LSLSource('it\'s "quoted"')
 
@@ -242,7 +239,7 @@ def test_a_killed_sender_is_noticed_and_may_return_with_other_channels(
     name: str, senders: list[subprocess.Popen[bytes]]
 ) -> None:
     senders.append(send(name, 4))
-    source = opened(LSLSource(name))
+    source = opened(patient(name))
     deadline = now_s() + PATIENCE_S
     while source.read(0.1) is None:
         assert now_s() < deadline
@@ -262,12 +259,9 @@ def test_a_killed_sender_is_noticed_and_may_return_with_other_channels(
     assert block.samples.shape[1] == 5
 
 
-def test_what_liblsl_drops_while_nothing_reads_is_a_gap_in_the_times(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lsl_source, "BUFFER_S", 1)
+def test_what_liblsl_drops_while_nothing_reads_is_a_gap_in_the_times(name: str) -> None:
     sender = outlet(name)
-    source = opened(LSLSource(name))
+    source = opened(patient(name, buffer_s=1))
     times = now_s() + np.arange(5000) / RATE_HZ
     push(sender, np.zeros((10, 3)), times[:10])
     got = [read_until(source, times[9]).times_s]
@@ -283,7 +277,7 @@ def test_stamps_of_another_machine_are_moved_to_this_clock(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender = outlet(name)
-    source = opened(LSLSource(name))
+    source = opened(patient(name))
     monkeypatch.setattr(source._inlet, "time_correction", lambda timeout: 100.0)
     now = now_s()
     push(sender, np.zeros((1, 3)), np.array([now - 100.0]))
@@ -337,7 +331,8 @@ def test_behavior_is_sent_with_its_flags_and_times(name: str) -> None:
     (found,) = pylsl.resolve_byprop("name", name, timeout=PATIENCE_S)
     inlet = pylsl.StreamInlet(found, recover=False)
     described = inlet.info(PATIENCE_S)
-    assert described.get_channel_labels() == ["x", "y", *FLAGS]
+    flags = ["bin", "neutral", "held", "bad_channels", "latency_ms"]  # what consumers know
+    assert described.get_channel_labels() == ["x", "y", *flags]
     assert described.get_channel_units()[:3] == ["m/s", "m/s", "count"]
     assert (described.type(), described.nominal_srate()) == ("Behavior", 100.0)
     assert described.desc().child("decoder").child_value("bundle_sha256") == INFO.bundle_sha256
@@ -350,8 +345,8 @@ def test_behavior_is_sent_with_its_flags_and_times(name: str) -> None:
         assert row is not None
         got.append(row)
         stamps.append(stamp)
-    flags = [getattr(sent, flag) for flag in FLAGS]
-    np.testing.assert_array_equal(got, np.column_stack([sent.behavior, *flags]))
+    values = [getattr(sent, flag) for flag in flags]
+    np.testing.assert_array_equal(got, np.column_stack([sent.behavior, *values]))
     np.testing.assert_array_equal(stamps, sent.time_s)
     sink.close()
     sink.close()
@@ -403,7 +398,7 @@ def test_decoding_outlives_senders_that_die_and_return_otherwise(
     kept = Kept()
     settings = LiveSettings(check_s=0.2, retry_s=0.05)
     decoder = StreamingDecoder(bundle())
-    loop = LiveLoop(decoder, LSLSource(name), {"kept": kept}, settings)
+    loop = LiveLoop(decoder, patient(name), {"kept": kept}, settings)
     running = threading.Thread(target=loop.run, daemon=True)
     running.start()
     stream, bins = loop.status.stream, loop.status.bins
@@ -446,7 +441,7 @@ def test_the_benchmark_of_the_latency_accounts_for_every_sample(tmp_path: Path) 
 
 def test_times_of_another_clock_are_refused(name: str) -> None:
     sender = outlet(name)
-    source = opened(LSLSource(name))
+    source = opened(patient(name))
     push(sender, np.zeros((3, 3)), time.time() + np.arange(3) / RATE_HZ)
     with pytest.raises(ValueError, match=r"local_clock\(\) in LSL.* behind; correct the sender"):
         read_until(source, math.inf)

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 
-from realm.live.queue import BoundedQueue
+from realm.live.queues import BoundedQueue
 
 
 def queue(limit: int, hurry: threading.Event | None = None) -> BoundedQueue[str]:

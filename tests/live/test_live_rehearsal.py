@@ -36,7 +36,7 @@ def test_a_rehearsal_leaves_no_trace(numbered: bool) -> None:
             rows += stream.take(block.rows, block.times_s, block.first_index, 0)[0]
             before = to_bytes(stream.state, "")
             if rehearsed:
-                rehearsal.hear(block)
+                rehearsal.expect(block)
                 rehearsal.run(stream.state)
             assert to_bytes(stream.state, "") == before
         behavior = np.concatenate([row.behavior for row in rows])
@@ -52,7 +52,7 @@ def test_a_rehearsal_does_what_the_next_samples_need() -> None:
     rehearsal = Rehearsal(decoder(), PLAIN)
     block = arrival(0, 10)
     stream.take(block.rows, block.times_s, 0, 0)
-    rehearsal.hear(block)
+    rehearsal.expect(block)
     rehearsal.run(stream.state)
     after, ahead = stream.state, rehearsal._double.state
     assert ahead.bins.heard == after.bins.heard + 10
@@ -63,8 +63,8 @@ def test_it_is_due_shortly_before_samples_are_expected() -> None:
     rehearsal = Rehearsal(decoder(), PLAIN)
     assert rehearsal.due_s == math.inf
     rehearsal.run(Stream(decoder(), PLAIN, Status(), present=False).state)  # nothing heard yet
-    rehearsal.hear(arrival(0, 10, arrived_s=7.0))
+    rehearsal.expect(arrival(0, 10, arrived_s=7.0))
     lead_s = 7.0 + 10 / RATE_HZ - rehearsal.due_s
     assert lead_s == pytest.approx((1 + LATE) * MARGIN_S)
-    rehearsal.hear(arrival(10, int(LEAST_S * RATE_HZ)))
+    rehearsal.expect(arrival(10, int(LEAST_S * RATE_HZ)))
     assert rehearsal.due_s == math.inf  # soon enough to find everything still at hand

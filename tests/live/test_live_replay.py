@@ -16,10 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from realm.live import replay
-from realm.live.recording_file import Piece, RecordingFile, RecordingInfo, Truth, write_recording
-from realm.live.replay import ReplaySource
-from realm.live.source import Block, SourceEndedError, SourceLostError
+from realm.live.sources import Block, SourceEndedError, SourceLostError, replay
+from realm.live.sources.recording_file import (
+    Piece,
+    RecordingFile,
+    RecordingInfo,
+    Truth,
+    write_recording,
+)
+from realm.live.sources.replay import ReplaySource
 from realm.signal.binning import Binning
 
 RATE_HZ = 24414.0625 / 48  # 10 ms bins do not divide it

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import dataclass, fields
+from typing import Annotated
+
 import numpy as np
 import pytest
 from live_cases import CHANNELS, bundle, signal
 
-from realm.live.histogram import Histogram
-from realm.live.settings import LiveSettings
-from realm.live.units import UnitCheck, Verdict
+from realm.live import settings
+from realm.live.check import UnitCheck, Verdict
+from realm.live.settings import LiveSettings, Setting, all_settings
+from realm.live.status import Histogram
 
 N = 500
 
@@ -107,3 +112,38 @@ def test_latencies_off_the_scale_are_counted_at_its_ends() -> None:
 def test_settings_out_of_range_are_named(given: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(given))}: expected"):
         LiveSettings(**given)
+
+
+def test_each_setting_is_an_option_with_its_help_and_its_usual_value() -> None:
+    from realm.commands.rig import live
+
+    options = inspect.signature(live).parameters
+    for field in fields(LiveSettings):
+        option = options[field.name]
+        (typed,) = option.annotation.__metadata__
+        assert option.default == field.default
+        setting = all_settings()[field.name]
+        low, high = setting.limits(field.name)
+        assert setting.help in typed.help
+        assert low <= field.default <= high
+        assert f"From {low:g} to {high:g}." in typed.help
+
+
+def test_a_new_setting_is_one_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    from realm.commands import rig
+
+    @dataclass(frozen=True)
+    class More(LiveSettings):
+        wait_ms: Annotated[float, Setting("Wait this long.")] = 20.0
+
+    monkeypatch.setattr(settings, "LiveSettings", More)
+    monkeypatch.setattr(rig, "LiveSettings", More)
+    all_settings.cache_clear()
+    try:
+        option = inspect.signature(rig.with_settings(lambda **chosen: None)).parameters["wait_ms"]
+        assert option.default == 20.0
+        assert "Wait this long. From 1 to 60000." in option.annotation.__metadata__[0].help
+        with pytest.raises(ValueError, match="wait_ms: expected 1 to 60000, got 0"):
+            More(wait_ms=0)
+    finally:
+        all_settings.cache_clear()

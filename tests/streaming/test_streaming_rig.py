@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from streaming_cases import RATE_HZ, bundle, faulty
 
-from realm.live.recording_file import Piece, RecordingInfo, Truth, write_recording
+from realm.live.sources.recording_file import Piece, RecordingInfo, Truth, write_recording
 from realm.streaming import StreamingDecoder
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"

@@ -1,4 +1,4 @@
-"""Running all parts, and what is written of them: `certificate.json` and `certificate.html`."""
+"""Runs all parts and writes `certificate.json` and `certificate.html`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from realm.certify.check import Check, Curve, Finding, Reading
-from realm.certify.machine import machine, versions
+from realm import extensions
+from realm.certify.check import Check, Curve, Effort, Finding, Part, Reading, Trial, not_measured
+from realm.certify.endurance import check_endurance
+from realm.certify.environment import check_sockets, machine, versions
+from realm.certify.exactness import (
+    check_causality,
+    check_chunking,
+    check_integrity,
+    check_precision,
+    check_resuming,
+)
+from realm.certify.faults import check_quorum, check_recovery, read_dead_channels
 from realm.certify.page import render
-from realm.certify.registry import PARTS, Part
-from realm.certify.synthetic import draw_signal
-from realm.certify.trial import Effort, Trial
-from realm.certify.truth import read_signal
+from realm.certify.signals import draw_signal, read_likeness, read_signal, read_truth
+from realm.certify.timing import check_pace, check_start
 from realm.files import make_folder, write_json, write_text
 from realm.streaming import Bundle, StreamingDecoder
 
@@ -25,13 +33,56 @@ JSON, HTML = "certificate.json", "certificate.html"
 
 Report = Callable[[str, int, int], None]  # title of the part, done, of
 
+PARTS = (
+    Part("Signal", "Is this signal like the signal of the training?", read_likeness),
+    Part("Bundle", "Are the files whole, and is damage found?", check_integrity),
+    Part("Causality", "Can a later sample change an earlier output?", check_causality),
+    Part(
+        "Chunks", "Does the output depend on how the samples are cut into chunks?", check_chunking
+    ),
+    Part("Resuming", "Does a saved stream resume with the same outputs?", check_resuming),
+    Part("Precision", "Does the live decoder agree with the exact one?", check_precision),
+    Part("Faults", "Is the output finite during faults, and soon right again?", check_recovery),
+    Part("Quorum", "Is the output neutral when too few channels are good?", check_quorum),
+    Part("Dead channels", "How much of the output is left when channels die?", read_dead_channels),
+    Part("Accuracy", "How well is the behavior of the recording decoded?", read_truth),
+    Part("Start", "How long after a start comes the first output?", check_start),
+    Part("Real pace", "Is each step in time when samples come as from an amplifier?", check_pace),
+    Part("Endurance", "Do latency and memory stay constant?", check_endurance),
+    Part("Network", "Does decoding open or use any socket?", check_sockets),
+)
+
 
 def _silent(title: str, done: int, of: int) -> None:
-    """Tell nobody how far it is."""
+    """Report no progress."""
+
+
+def all_parts() -> tuple[Part, ...]:
+    """Our parts, then those that other packages add.
+
+    Raises:
+        ValueError: a package adds something else, or a part with a title that is taken.
+    """
+    parts = list(PARTS)
+    for name in extensions.names("checks", ()):
+        part = extensions.load("checks", name)
+        origin = extensions.found("checks")[name].value
+        if not isinstance(part, Part):
+            raise ValueError(
+                f"realm.checks: expected {name} ({origin}) to be a realm.certify.check.Part, got "
+                f"{type(part).__name__}; correct or remove that package"
+            )
+        if part.title in [other.title for other in parts]:
+            raise ValueError(
+                f"realm.checks: expected a new title for {name} ({origin}), got {part.title!r}, "
+                "which is taken; rename it or remove that package"
+            )
+        parts.append(part._replace(added_by=origin))
+    return tuple(parts)
 
 
 class Section(NamedTuple):
-    """What one part found."""
+    """The findings of one part."""
 
     part: Part
     findings: list[Finding]
@@ -46,8 +97,18 @@ def certify(
     recording: Path | None = None,
     seed: int = 0,
     report: Report | None = None,
+    parts: Iterable[Part] | None = None,
 ) -> dict[str, Any]:
     """Examine a bundle on this machine and write the certificate; returns its JSON.
+
+    Args:
+        folder: of the bundle.
+        out: folder for the two files.
+        effort: how much is measured.
+        recording: a recording file to measure with; None for a synthetic signal.
+        seed: of all random numbers.
+        report: is called with the title of a part, what is done, and of how much.
+        parts: what is examined; None for `all_parts`.
 
     Raises:
         ValueError: the bundle or the recording cannot be used.
@@ -55,8 +116,9 @@ def certify(
     """
     out, say = make_folder(out), report or _silent
     before = machine()
+    parts = all_parts() if parts is None else parts
     trial = subject(Path(folder), effort, recording, seed, say)
-    content = examine(trial, PARTS, say, before)
+    content = examine(trial, parts, say, before)
     write_json(out / JSON, content)
     write_text(out / HTML, render(content))
     return content
@@ -65,7 +127,7 @@ def certify(
 def examine(
     trial: Trial, parts: Iterable[Part], report: Report, before: dict[str, Any]
 ) -> dict[str, Any]:
-    """Run parts one after the other; the JSON of the certificate.
+    """Run the parts one after the other; returns the JSON of the certificate.
 
     `before` is the machine as it was before anything ran on it.
     """
@@ -76,9 +138,23 @@ def examine(
         told = replace(trial, report=partial(report, part.title))
         told.__dict__["decoder"] = trial.decoder  # made once
         report(part.title, 0, 1)
-        findings = part.run(told)
+        findings = _findings(part, told)
         sections.append(Section(part, findings, time.perf_counter() - start))
     return _content(trial, sections, before, date, time.perf_counter() - begun)
+
+
+def _findings(part: Part, trial: Trial) -> list[Finding]:
+    """What a part finds; an error of another package's part is a check that is not passed."""
+    if not part.added_by:
+        return part.run(trial)
+    try:
+        findings = part.run(trial)
+        if not all(isinstance(found, Check | Reading | Curve) for found in findings):
+            raise TypeError("expected only Check, Reading and Curve")
+    except Exception as error:
+        why = f"{part.added_by} failed with {type(error).__name__}: {error}"
+        return [not_measured(part.title, "", 0, why)]
+    return findings
 
 
 def subject(
@@ -133,6 +209,7 @@ def _content(
                 "title": section.part.title,
                 "question": section.part.question,
                 "duration_s": round(section.seconds, 2),
+                **({"added_by": section.part.added_by} if section.part.added_by else {}),
             }
             for section in sections
         ],

@@ -1,9 +1,23 @@
-"""What a part of a certificate finds: checks against a limit, readings without one, and curves."""
+"""What a check of the certificate gets, and what it gives back."""
 
 from __future__ import annotations
 
 import math
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realm.streaming import StreamingDecoder
+from realm.streaming.runtime import Precision
+
+SHORTEST_S = 20.0  # of signal, which the checks of recovery need
+WINDOW_MS = 100.0  # over which a difference is averaged
 
 
 class Check(NamedTuple):
@@ -19,7 +33,7 @@ class Check(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """A number that a reader should know and that no limit is set for."""
+    """A number without a limit that a reader should know."""
 
     name: str
     value: float | None  # None: undefined
@@ -28,14 +42,14 @@ class Reading(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Numbers to be drawn: bars between edges (one more x than y) or a line."""
+    """Numbers to draw: bars between edges (one more x than y) or a line."""
 
     name: str
     x: list[float]
     y: list[float]
     x_label: str
     y_label: str
-    mark: float | None = None  # an x to point at
+    mark: float | None = None  # an x to mark
     mark_label: str = ""
 
 
@@ -53,7 +67,7 @@ def at_least(name: str, value: float, unit: str, limit: float, detail: str) -> C
 
 
 def not_measured(name: str, unit: str, limit: float, why: str) -> Check:
-    """A check that this machine does not allow: it is not passed, for nothing is known."""
+    """A check that could not be done: it is not passed, since nothing is known."""
     return Check(name, False, None, unit, limit, "at most", f"not measured: {why}")
 
 
@@ -73,3 +87,146 @@ def _check(
 
 def _known(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+class Effort(NamedTuple):
+    """How much is measured; the certificate states every number."""
+
+    trials: int  # random cuts and random chunkings, each
+    signal_s: float  # of signal in memory, the longest chunk
+    placements: int  # of every fault
+    draws: int  # of dead channels
+    mutations: int  # of the bundle's files
+    paced_s: float  # at real pace
+    hours: float  # of stream at maximum speed
+    recording_s: float  # of the recording, for its accuracy
+
+
+QUICK = Effort(25, 30.0, 1, 3, 40, 6.0, 0.05, 60.0)
+FULL = Effort(500, 120.0, 5, 10, 500, 60.0, 1.0, 3600.0)
+
+
+class Signal(NamedTuple):
+    """Raw samples to decode, and where they come from."""
+
+    samples: NDArray[np.float64]  # (samples, channels), volts
+    source: str
+
+
+def _silent(done: int, of: int) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The decoder that is examined, and what is needed for it.
+
+    Attributes:
+        folder: of the bundle, as it lies on disk.
+        make: the decoder in a precision, and plain or not; ("float32", False) is what runs live.
+        signal: at least `SHORTEST_S` of it.
+        recording: a recording file, if there is one; the signal is from it.
+        report: is called with (done, of) within a part, never during what is timed.
+    """
+
+    folder: Path
+    make: Callable[[Precision, bool], StreamingDecoder]
+    signal: Signal
+    effort: Effort
+    seed: int = 0
+    recording: Path | None = None
+    report: Callable[[int, int], None] = field(default=_silent)
+
+    @cached_property
+    def decoder(self) -> StreamingDecoder:
+        """The decoder as `realm live` runs it."""
+        return self.make("float32", False)
+
+    @property
+    def rate_hz(self) -> float:
+        """Rate of the samples."""
+        return self.decoder.sampling_rate_hz
+
+    @cached_property
+    def usable(self) -> NDArray[np.int64]:
+        """Columns of the channels that were not dead when the decoder was trained."""
+        chain = self.decoder.bundle.chain
+        alive = [name not in chain.dead_channels for name in chain.channel_names]
+        return np.flatnonzero(alive)
+
+    def rng(self, part: str) -> np.random.Generator:
+        """Random numbers of one part, the same whatever other parts run."""
+        return np.random.default_rng([self.seed, zlib.crc32(part.encode())])
+
+    def counted(self, n: int) -> Iterator[int]:
+        """Numbers below n, with a report before each."""
+        for i in range(n):
+            self.report(i, n)
+            yield i
+
+    def piece(self, rng: np.random.Generator, seconds: float) -> NDArray[np.float64]:
+        """A stretch of the signal from a random place (a view: copy before changing it)."""
+        samples = self.signal.samples
+        length = min(len(samples), max(1, round(seconds * self.rate_hz)))
+        start = int(rng.integers(len(samples) - length + 1))
+        return samples[start : start + length]
+
+
+def r2(truth: NDArray[Any], found: NDArray[Any]) -> float:
+    """Share of the variance of `truth` in `found`, mean over dims; rows with NaN are left out."""
+    truth, found = np.asarray(truth, np.float64), np.asarray(found, np.float64)
+    known = np.isfinite(truth).all(axis=1)
+    truth, found = truth[known], found[known]
+    if not len(truth):
+        return float("nan")
+    total = np.square(truth - truth.mean(axis=0)).sum(axis=0)
+    if not (total > 0).all():
+        return float("nan")
+    return float(np.mean(1 - np.square(truth - found).sum(axis=0) / total))
+
+
+def deviation(exact: NDArray[Any], found: NDArray[Any]) -> float:
+    """Largest difference as a share of the spread of `exact`."""
+    spread = exact.std(axis=0)
+    if exact.shape != found.shape or not len(exact) or not (spread > 0).all():
+        return float("nan")
+    return float((np.abs(exact - found) / spread).max())
+
+
+def back_after_s(
+    clean: NDArray[Any], found: NDArray[Any], spread: NDArray[Any], bin_ms: float, share: float
+) -> float:
+    """Seconds from the first row until the difference stays below `share` of the spread.
+
+    The difference is the root mean square over `WINDOW_MS`; NaN if it does not come back.
+    """
+    width = max(1, round(WINDOW_MS / bin_ms))
+    squares = np.square((np.asarray(clean, np.float64) - found) / spread).mean(axis=1)
+    rms = np.sqrt(np.convolve(squares, np.ones(width) / width, "valid"))
+    outside = np.flatnonzero(~(rms <= share))
+    if not len(outside):
+        return 0.0
+    last = int(outside[-1]) + 1
+    return float("nan") if last >= len(rms) else last * bin_ms / 1000
+
+
+def same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Equal in shape, type and every bit."""
+    return (one.shape, one.dtype) == (other.shape, other.dtype) and one.tobytes() == other.tobytes()
+
+
+class Part(NamedTuple):
+    """One section of the certificate: a question, and the function that answers it.
+
+    Another package adds one with an entry point in its `pyproject.toml`; it comes after ours:
+
+        [project.entry-points."realm.checks"]
+        drift = "my_package:DRIFT"
+
+        DRIFT = Part("Drift", "Is the output stable over a day?", check_drift)    # in my_package
+    """
+
+    title: str  # different from those of all others
+    question: str
+    run: Callable[[Trial], list[Finding]]
+    added_by: str = ""  # the package, set for parts that are not ours

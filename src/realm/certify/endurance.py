@@ -1,38 +1,33 @@
-"""A long stream at maximum speed: step times, memory, and whether either grows."""
+"""A long stream at maximum speed: step times and memory, and whether they grow."""
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.certify.check import Curve, Finding, at_most, not_measured, reading
-from realm.certify.machine import load
-from realm.certify.process import NOT_HERE, give_memory_back, resident_mb
-from realm.certify.step_times import StepTimes
-from realm.certify.trial import Trial
+from realm.certify.check import Curve, Finding, Trial, at_most, not_measured, reading
+from realm.certify.environment import NOT_HERE, load, resident_mb
+from realm.certify.timing import ALLOWED_SHARE, StepTimes, Stream, as_live
 from realm.streaming import StreamingDecoder
 
-PARTS = 10  # that the stream is divided into, for its course
-WARM_UP = 0.1  # share of the stream that comes before, at least:
-SHORTEST_WARM_UP = 1000  # bins
+PARTS = 10  # of the stream, to compare the last with the first
+WARM_UP = 0.1  # share of the stream that comes before it is measured,
+SHORTEST_WARM_UP = 1000  # at least this many bins
 READINGS = 100  # of memory
 MOST_SLOPE = 1.0  # MB per hour of stream
 MOST_GROWTH = 1.5  # of the median step time, last tenth over first
-ALLOWED_SHARE = 0.5  # of a bin, for a step: the rest is for the amplifier, transport and sinks
 MOST_MISSED = 1000.0  # bins per million that took longer than a bin
 
 Samples = NDArray[np.float64]
 
 
 class Endured(NamedTuple):
-    """What a long stream was like; the warm-up does not count."""
+    """What was measured of a long stream, after its warm-up."""
 
     tenths: list[StepTimes]
     hours: list[float]  # of stream, when memory was read
@@ -44,15 +39,10 @@ class Endured(NamedTuple):
     wall_s: float
 
 
-def bin_ends(n: int, per_bin: float) -> int:
-    """Samples that have come when n bins are complete."""
-    return math.ceil(n * per_bin - 1e-9)
-
-
 def endure(
     decoder: StreamingDecoder, samples: Samples, bins: int, report: Callable[[int, int], None]
 ) -> Endured:
-    """Decode so many bins, a bin per step, of a signal that is repeated without end."""
+    """Decode this many bins, one bin per step, of a signal that is repeated."""
     warm_up = max(SHORTEST_WARM_UP, round(WARM_UP * bins))
     every = max(1, bins // READINGS)
     tenths = [StepTimes(decoder.bin_ms) for _ in range(PARTS)]
@@ -77,52 +67,8 @@ def endure(
     )
 
 
-class Stream:
-    """A stream that goes on for as many bins as it is asked to, a bin per step."""
-
-    def __init__(self, decoder: StreamingDecoder, samples: Samples) -> None:
-        self.decoder, self.samples = decoder, samples
-        self.state = decoder.initial_state()
-        self.per_bin = decoder.sampling_rate_hz * decoder.bin_ms / 1000
-        self.bins, self.at, self.outputs, self.not_finite = 0, 0, 0, 0
-
-    def chunk(self) -> Samples:
-        """The samples that complete the next bin; the signal begins again at its end."""
-        n = bin_ends(self.bins + 1, self.per_bin) - bin_ends(self.bins, self.per_bin)
-        self.bins += 1
-        self.at = 0 if self.at + n > len(self.samples) else self.at
-        self.at += n
-        return self.samples[self.at - n : self.at]
-
-    def step(self) -> float:
-        """Decode the next bin; the seconds that the step itself took."""
-        chunk = self.chunk()
-        start = time.perf_counter()
-        decoded, self.state = self.decoder.step(chunk, self.state)
-        taken = time.perf_counter() - start
-        self.outputs += len(decoded.behavior)
-        self.not_finite += not np.isfinite(decoded.behavior).all()
-        return taken
-
-    def run(self, bins: int) -> NDArray[np.float64]:
-        """Seconds of so many steps."""
-        return np.fromiter((self.step() for _ in range(bins)), np.float64, bins)
-
-
-@contextlib.contextmanager
-def as_live() -> Iterator[None]:
-    """Keep what is loaded out of garbage collections meanwhile, as `realm live` does."""
-    gc.collect()
-    gc.freeze()
-    give_memory_back()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
 def slope(x: list[float], y: list[float]) -> float:
-    """The median of the slopes of all pairs (Theil and Sen): single steps hardly move it."""
+    """The median of the slopes of all pairs (Theil-Sen); single jumps hardly change it."""
     if len(x) < 2:
         return float("nan")
     one, other = np.triu_indices(len(x), 1)
@@ -131,7 +77,7 @@ def slope(x: list[float], y: list[float]) -> float:
 
 
 def check_endurance(trial: Trial) -> list[Finding]:
-    """A stream of so many hours, bin by bin, as fast as it goes."""
+    """Decode hours of stream bin by bin, as fast as possible."""
     decoder = trial.decoder
     bins = max(PARTS, round(3.6e6 * trial.effort.hours / decoder.bin_ms))
     with as_live():
@@ -140,7 +86,7 @@ def check_endurance(trial: Trial) -> list[Finding]:
 
 
 def judged(decoder: StreamingDecoder, found: Endured) -> list[Finding]:
-    """What is held to limits of a long stream."""
+    """The checks of a long stream."""
     hours = found.bins * decoder.bin_ms / 3.6e6
     whole = StepTimes(decoder.bin_ms)
     for tenth in found.tenths:

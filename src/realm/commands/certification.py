@@ -58,7 +58,7 @@ def certify(
     """
     from realm.certify.certificate import HTML
     from realm.certify.certificate import certify as examine
-    from realm.certify.trial import FULL, QUICK
+    from realm.certify.check import FULL, QUICK
 
     effort = QUICK if quick else FULL
     effort = effort if hours is None else effort._replace(hours=hours)
@@ -82,7 +82,7 @@ def _line(check: dict[str, Any]) -> str:
 
 
 class _Bars:
-    """One bar, drawn when a part reports and by no thread of its own: it must not be timed."""
+    """One progress bar, drawn only when a part reports: a thread would disturb the timing."""
 
     EVERY_S = 0.2
 
@@ -110,7 +110,7 @@ class _Bars:
         self._bars.stop()
 
     def report(self, title: str, done: int, of: int) -> None:
-        """Show how far a part is."""
+        """Show the progress of a part."""
         if title != self._title:
             self._bars.reset(self._task, description=title)
             self._title = title

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from realm.commands.terminal import console
-from realm.live.settings import LiveSettings
-
-USUAL = LiveSettings()
+from realm.live.settings import LiveSettings, Setting, all_settings
 
 
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with an option for each field of `LiveSettings` in place of its `**chosen`."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    options = [_option(name, setting) for name, setting in all_settings().items()]
+    command.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    return command
+
+
+def _option(name: str, setting: Setting) -> inspect.Parameter:
+    low, high = setting.limits(name)
+    unit = "MS" if name.endswith("_ms") else "S"
+    option = typer.Option(help=f"{setting.help} From {low:g} to {high:g}.", metavar=unit)
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=getattr(LiveSettings, name),
+        annotation=Annotated[float, option],
+    )
+
+
+@with_settings
 def live(
     bundle: Annotated[
         Path,
@@ -61,52 +83,7 @@ def live(
             show_default="none",
         ),
     ] = None,
-    longest_fill_s: Annotated[
-        float,
-        typer.Option(
-            metavar="S",
-            help="Longest gap in seconds that is filled; after a longer gap the decoder restarts.",
-        ),
-    ] = USUAL.longest_fill_s,
-    jitter_ms: Annotated[
-        float,
-        typer.Option(
-            metavar="MS",
-            help="Largest error of a time stamp in ms. In a stream that does not count its "
-            "samples, shorter gaps are not seen.",
-        ),
-    ] = USUAL.jitter_ms,
-    late_ms: Annotated[
-        float,
-        typer.Option(
-            metavar="MS", help="After this long without samples, in ms, repeat the last output."
-        ),
-    ] = USUAL.late_ms,
-    hold_ms: Annotated[
-        float,
-        typer.Option(
-            metavar="MS", help="Repeat the last output at most this long, in ms, then send neutral."
-        ),
-    ] = USUAL.hold_ms,
-    queue_s: Annotated[
-        float,
-        typer.Option(
-            metavar="S",
-            help="Most signal, in seconds, that may wait for the decoder; the oldest is dropped.",
-        ),
-    ] = USUAL.queue_s,
-    check_s: Annotated[
-        float,
-        typer.Option(
-            metavar="S",
-            help="Seconds of signal used to check unit and rate; the output is neutral until then. "
-            "0 for no check.",
-        ),
-    ] = USUAL.check_s,
-    retry_s: Annotated[
-        float,
-        typer.Option(metavar="S", help="Seconds to wait before a lost source is opened again."),
-    ] = USUAL.retry_s,
+    **chosen: float,
 ) -> None:
     r"""Decode a live stream.
 
@@ -121,18 +98,10 @@ def live(
         --sink csv:day7.csv
     """
     from realm.live.loop import LiveLoop
-    from realm.live.specs import make_sink, make_source
+    from realm.live.registry import make_sink, make_source
     from realm.streaming import StreamingDecoder
 
-    settings = LiveSettings(
-        longest_fill_s=longest_fill_s,
-        jitter_ms=jitter_ms,
-        late_ms=late_ms,
-        hold_ms=hold_ms,
-        queue_s=queue_s,
-        check_s=check_s,
-        retry_s=retry_s,
-    )
+    settings = LiveSettings(**chosen)
     line = StatusLine()
     loop = LiveLoop(
         StreamingDecoder.load(bundle),
@@ -159,7 +128,7 @@ def live(
 
 
 class StatusLine:
-    """One line at the bottom of the terminal that says how the stream is; messages above it."""
+    """One line at the bottom of the terminal with the counters; messages stay above it."""
 
     def __init__(self) -> None:
         self._shown = console.status("starting", spinner="dots") if console.is_terminal else None
@@ -174,11 +143,11 @@ class StatusLine:
             self._shown.stop()
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Show a line that stays."""
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def show(self, status: dict[str, Any]) -> None:
-        """The counters as they are."""
+        """Show the counters of this moment."""
         if self._shown is not None:
             self._shown.update(one_line(status))
 
@@ -194,7 +163,7 @@ def one_line(status: dict[str, Any]) -> str:
 
 
 def summary(status: dict[str, Any]) -> list[str]:
-    """What is said at the end."""
+    """The lines at the end of a run."""
     samples, bins, latency = status["samples"], status["bins"], status["latency_ms"]
     dropped = {
         name.removeprefix("dropped_"): count

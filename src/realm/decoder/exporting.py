@@ -15,7 +15,7 @@ import numpy as np
 from realm.data.behavior import Aligned, align
 from realm.decoder.decoder import MANIFEST as DECODER
 from realm.files import read_json
-from realm.live.recording_file import Piece, RecordingInfo, Truth, write_recording
+from realm.live.sources.recording_file import Piece, RecordingInfo, Truth, write_recording
 from realm.recipe import Recipe, load_recipe, parse_recipe
 from realm.recordings.open import open_recording
 from realm.recordings.recording import Recording

@@ -1,5 +1,5 @@
-"""Decoding beside a subject: sources of samples, sinks for behavior, and the loop between them.
+"""Live decoding: sources of samples, sinks for behavior, and the loop between them.
 
-numpy, scipy, numba and safetensors suffice; a source or sink that speaks a protocol of its own
-needs that protocol's library, which is loaded when it is asked for.
+It needs numpy, scipy, numba and safetensors. The library of a protocol (LSL, ZeroMQ, ...) is loaded
+only when its source or sink is used.
 """

@@ -1,4 +1,6 @@
-"""The decoder as a unit of an ezmsg graph: samples in, behavior out, by the same `step`.
+"""The decoder as a unit of an ezmsg graph: samples in, behavior out, by the stream of `realm live`.
+
+Example:
 
     ez.run(
         AMPLIFIER=..., DECODER=RealmDecoder(bundle="bundle", unit="uV"), ...,
@@ -6,12 +8,12 @@
     )
 
 Messages are ezmsg's AxisArray with the dims `time` (a LinearAxis in seconds) and `ch` (a
-CoordinateAxis of names). Channels are matched by name and time is kept as in `realm live`: gaps are
-filled or begin the decoder anew, and are counted.
+CoordinateAxis of names). As in `realm live`, channels are matched by name, gaps are filled or start
+the decoder anew and are counted, and the output is neutral until unit and rate are checked.
 
-What goes out has the dims `time` and `ch` (names of behavior); a row's time is the end of its bin.
-`attrs` hold `behavior_unit`, `bundle_sha256`, `quality` (one value or row per bin, see
-`realm.streaming.Quality`) and `timeline` (what was filled, dropped and begun anew, in all).
+What comes out has the dims `time` and `ch` (names of behavior); the time of a row is the end of its
+bin. `attrs` hold `behavior_unit`, `bundle_sha256`, `quality` (one value or row per bin, see
+`realm.live.outputs`) and `timeline` (what was filled, dropped and started anew, in all).
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from realm.live.bins import BinClock
-from realm.live.channels import Fit, match
+from realm.live.check import Fit, match
+from realm.live.outputs import Outputs
 from realm.live.settings import LiveSettings
-from realm.live.source import StreamInfo
-from realm.live.timeline import Happened, Timed, Timeline, stretches
+from realm.live.sources import StreamInfo
+from realm.live.status import Status
+from realm.live.stream import Stream
+from realm.live.timeline import Happened
 from realm.streaming import StreamingDecoder
 
 try:
@@ -45,88 +49,99 @@ class AxisArrayDecoder:
     Args:
         bundle: folder of the bundle.
         unit: V, mV, uV or nV, that of the data: an AxisArray does not say it.
-        settings: of these, `longest_fill_s` and `jitter_ms` are used.
+        settings: `longest_fill_s`, `jitter_ms` and `check_s` of these are used.
+
+    Attributes:
+        status: the counters, as those of `realm live`.
     """
 
     def __init__(self, bundle: Path | str, unit: str, settings: LiveSettings | None = None) -> None:
-        settings = settings or LiveSettings()
         self.decoder = decoder = StreamingDecoder.load(bundle)
-        rate_hz, names = decoder.sampling_rate_hz, decoder.channel_names
+        self.status = Status()
+        self._stream = Stream(decoder, settings or LiveSettings(), self.status, present=False)
+        self._dims = len(decoder.bundle.behavior_names)
         self._unit = unit
-        self._timeline = Timeline(rate_hz, len(names), settings.longest_fill_s, settings.jitter_ms)
-        self._bins = BinClock(decoder.bin_ms, rate_hz, decoder.bundle.lookahead_bins, 0)
-        self._told: StreamInfo | None = None
+        self._declared: StreamInfo | None = None
         self._fit: Fit | None = None
-        self._timeline_state = self._timeline.initial_state()
-        self._stream, self._bins_state = decoder.initial_state(), self._bins.initial_state()
-        self.happened = Happened()
 
     def decode(self, message: Any) -> Iterator[Any]:
         """The behavior of the bins that the samples of a message complete, if any.
 
         Raises:
-            ValueError: the message does not fit the bundle.
+            ValueError: the message or its signal does not fit the bundle.
         """
-        volts = self._fitted(message).apply(_time_first(message))
-        times = np.asarray(message.axes["time"].value(np.arange(len(volts))), np.float64)
-        timed, happened, _, self._timeline_state = self._timeline.step(
-            volts, times, None, self._timeline_state
+        rows = self._fitted(message).apply(_time_first(message), self._dims)
+        times = np.asarray(message.axes["time"].value(np.arange(len(rows))), np.float64)
+        taken = self._stream.take(rows, times, None, 0)
+        if why := self._stream.check(taken):
+            raise ValueError(f"ezmsg: {why}")
+        for outputs in taken.outputs:
+            yield self._message(outputs, message)
+
+    @property
+    def happened(self) -> Happened:
+        """What was filled, dropped and started anew, in all."""
+        samples, stream = self.status.samples, self.status.stream
+        return Happened(
+            duplicated=samples.dropped_duplicated,
+            backward=samples.dropped_backward,
+            untimed=samples.dropped_untimed,
+            unplaced=samples.dropped_unplaced,
+            bad_times=stream.bad_times,
+            clock_steps=stream.clock_steps,
+            number_restarts=stream.number_restarts,
+            gaps=stream.gaps,
+            filled=samples.filled,
+            resets=stream.resets,
         )
-        self.happened = Happened(*map(sum, zip(self.happened, happened, strict=True)))
-        for part in stretches(timed):
-            if not np.isnan(part.skipped_s[0]):
-                self._begin_anew(float(part.skipped_s[0]))
-            out = self._decoded(part, message)
-            if len(out.data):
-                yield out
 
     def _fitted(self, message: Any) -> Fit:
-        told = _told(message, self._unit)
-        if self._fit is None or told != self._told:
-            self._fit = match(told, self.decoder.channel_names, self.decoder.sampling_rate_hz)
-            self._told = told
+        """How the samples become those of the bundle; other channels begin a new connection."""
+        declared = _declared(message, self._unit)
+        if self._fit is None or declared != self._declared:
+            self._fit = match(declared, self.decoder.channel_names, self.decoder.sampling_rate_hz)
+            self._declared = declared
+            self._stream.join()
         return self._fit
 
-    def _begin_anew(self, skipped_s: float) -> None:
-        state = self._bins_state
-        self._bins_state = self._bins.renewed(state, skipped_s, self._bins.next_output(state))
-        self._stream = self.decoder.initial_state()
-
-    def _decoded(self, timed: Timed, message: Any) -> Any:
-        decoded, self._stream = self.decoder.step(timed.rows, self._stream)
-        no_truth = np.empty((len(timed.rows), 0))
-        ended, self._bins_state = self._bins.step(timed.times_s, no_truth, self._bins_state)
-        bundle, start_s = self.decoder.bundle, float(ended.time_s[0]) if len(ended.time_s) else 0.0
-        names = np.array(bundle.behavior_names)
+    def _message(self, outputs: Outputs, message: Any) -> Any:
+        bundle, names = self.decoder.bundle, np.array(self.decoder.bundle.behavior_names)
+        quality = outputs._asdict()
+        for name in ("time_s", "behavior", "truth"):
+            del quality[name]
+        time = LinearAxis(
+            unit="s", gain=self.decoder.bin_ms / 1000, offset=float(outputs.time_s[0])
+        )
         return replace(
             message,
-            data=decoded.behavior,
+            data=outputs.behavior,
             dims=["time", "ch"],
             axes={
-                "time": LinearAxis(unit="s", gain=self._bins.bin_s, offset=start_s),
+                "time": time,
                 "ch": CoordinateAxis(unit=bundle.behavior_unit, data=names, dims=["ch"]),
             },
             attrs={
                 **message.attrs,
                 "behavior_unit": bundle.behavior_unit,
                 "bundle_sha256": bundle.sha256,
-                "quality": {**decoded.quality._asdict(), "bin": ended.bin},
+                "quality": quality,
                 "timeline": self.happened._asdict(),
             },
         )
 
 
 class RealmDecoderSettings(ez.Settings):  # type: ignore[misc]
-    """What `AxisArrayDecoder` is made with."""
+    """The arguments of `AxisArrayDecoder`."""
 
     bundle: str
     unit: str
     longest_fill_s: float = LiveSettings.longest_fill_s
     jitter_ms: float = LiveSettings.jitter_ms
+    check_s: float = LiveSettings.check_s
 
 
 class RealmDecoder(ez.Unit):  # type: ignore[misc]
-    """Decodes what comes to INPUT_SIGNAL and gives behavior to OUTPUT_SIGNAL.
+    """Decodes what comes to INPUT_SIGNAL and sends behavior to OUTPUT_SIGNAL.
 
     A message that does not fit the bundle ends the graph with an error that says what to do.
     """
@@ -138,7 +153,9 @@ class RealmDecoder(ez.Unit):  # type: ignore[misc]
     async def initialize(self) -> None:
         """Load the bundle and compile, before the first message."""
         chosen = self.SETTINGS
-        settings = LiveSettings(longest_fill_s=chosen.longest_fill_s, jitter_ms=chosen.jitter_ms)
+        settings = LiveSettings(
+            longest_fill_s=chosen.longest_fill_s, jitter_ms=chosen.jitter_ms, check_s=chosen.check_s
+        )
         self._decoder = AxisArrayDecoder(chosen.bundle, chosen.unit, settings)
 
     @ez.subscriber(INPUT_SIGNAL)  # type: ignore[untyped-decorator]
@@ -149,8 +166,8 @@ class RealmDecoder(ez.Unit):  # type: ignore[misc]
             yield self.OUTPUT_SIGNAL, decoded
 
 
-def _told(message: Any, unit: str) -> StreamInfo:
-    """What a message says of its samples."""
+def _declared(message: Any, unit: str) -> StreamInfo:
+    """What a message says about its samples."""
     time, channels = message.axes.get("time"), message.axes.get("ch")
     if not isinstance(time, LinearAxis) or not time.gain > 0:
         raise ValueError(
@@ -163,7 +180,7 @@ def _told(message: Any, unit: str) -> StreamInfo:
             f"{type(channels).__name__}; set it where the samples are made"
         )
     names = tuple(str(name) for name in channels.data)
-    return StreamInfo(message.key or "ezmsg", names, 1 / time.gain, unit)
+    return StreamInfo("ezmsg", names, 1 / time.gain, unit)
 
 
 def _time_first(message: Any) -> Any:

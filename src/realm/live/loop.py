@@ -1,13 +1,15 @@
-"""The loop between source and sinks: nothing that comes in stops it, nothing is lost uncounted.
+"""The loop between source and sinks: no input stops it, and everything that is lost is counted.
+
+Example:
 
     loop = LiveLoop(decoder, source, {"csv": sink})
     status = loop.run()                    # until the source ends or `loop.stop()`
 
-A thread reads the source. What it reads is put in its place in time, decoded and handed to the
-sinks by that same thread as long as decoding keeps up, else by the thread of `run`, with a bounded
-queue between them; that thread also sees to what is late. A sink that may take its time has a
-thread and a queue of its own. Whatever comes, the last row that an effector gets is either decoded
-just now, or held for a moment, or neutral.
+A thread reads the source. As long as decoding keeps up, the same thread puts the samples in their
+place in time, decodes them and hands the rows to the sinks. Otherwise the thread of `run` does that,
+with a bounded queue between the two. The thread of `run` also gives the rows that are late. A sink
+that may wait has its own thread and queue. The last row that an effector gets is always one of
+three: decoded just now, held for a moment, or neutral.
 
 | fault | what is done | counter |
 | --- | --- | --- |
@@ -50,15 +52,16 @@ from typing import Any
 
 from realm.live import memory
 from realm.live.decoding import Decoding
-from realm.live.outlet import Outlet
+from realm.live.outputs import OutputInfo
+from realm.live.queues import Outlet
 from realm.live.reader import Reader
 from realm.live.settings import LiveSettings
-from realm.live.sink import OutputInfo, Sink
-from realm.live.source import Source
+from realm.live.sinks import Sink
+from realm.live.sources import Source, can_wait
 from realm.live.status import Status
 from realm.streaming import StreamingDecoder
 
-SWITCH_S = 2e-4  # longest wait for the interpreter while another thread works
+SWITCH_S = 2e-4  # longest wait of a thread for the interpreter
 JOIN_S = 5.0  # for the reader, which may be inside a library
 
 
@@ -67,13 +70,13 @@ class LiveLoop:
 
     Args:
         decoder: of the bundle.
-        source, sinks: as `source.py` and `sink.py` say; sinks by the name they have in the status.
+        source, sinks: see `Source` and `Sink`; sinks by their names in the status.
         settings: what is done when the stream is not perfect.
-        unit: of the samples, if the source's own word is not to be taken.
+        unit: of the samples, instead of the one that the source declares; None to trust it.
         state_path: file of the saved state; None keeps none.
         status_path: file of the counters, JSON; None writes none.
-        say: is told in one line what happens, from any thread.
-        report: is shown the counters about once a second.
+        say: is called with one line about what happens, from any thread.
+        report: is called with the counters about once a second.
     """
 
     def __init__(
@@ -93,9 +96,9 @@ class LiveLoop:
         self.status = Status()
         self._decoder, self._sinks, self._say = decoder, sinks, say
         self._state_path, self._status_path, self._report = state_path, status_path, report
-        self._stopping = threading.Event()  # somebody wants an end: sinks are not waited for
+        self._stopping = threading.Event()  # `stop` was called: do not wait for sinks
         self._ending = threading.Event()  # the source is not read any more
-        waits = bool(getattr(source, "can_wait", False))
+        waits = can_wait(source)
         rate_hz, dims = decoder.sampling_rate_hz, len(decoder.bundle.behavior_names)
         self._decoding = Decoding(decoder, settings, self.status, self._ending, waits, say)
         self._reader = Reader(
@@ -108,10 +111,9 @@ class LiveLoop:
             settings.retry_s,
             unit,
         )
-        self._decoding.refuse = self._reader.refuse
 
     def stop(self) -> None:
-        """End soon and in order; may be called from a signal handler or another thread."""
+        """End soon and in order. A signal handler or another thread may call it."""
         self._stopping.set()
 
     def run(self) -> Status:
@@ -133,7 +135,7 @@ class LiveLoop:
                 keeper.start()
                 self._reader.start()
                 try:
-                    while not self._stopping.is_set() and self._decoding.go_on():
+                    while not self._stopping.is_set() and self._decoding.process_next():
                         pass
                 finally:
                     self._finish(keeper)
@@ -146,7 +148,7 @@ class LiveLoop:
         path, stream = self._state_path, self._decoding.stream
         if path is not None and path.exists():
             stream.restore(path)
-            self._say(f"goes on from bin {stream.state.next_bin}, as saved in {path}")
+            self._say(f"resumes at bin {stream.state.next_bin}, as saved in {path}")
 
     def _open_sinks(self, outlets: list[Outlet]) -> None:
         bundle, decoder = self._decoder.bundle, self._decoder
@@ -181,7 +183,7 @@ class LiveLoop:
             self._say(f"{error}")
 
     def _finish(self, keeper: memory.Keeper) -> None:
-        """What was read is decoded, the last row is neutral, the state is saved."""
+        """Decode what was read, give a neutral row, save the state."""
         self._ending.set()
         self._reader.stop()
         self._reader.join(JOIN_S)
@@ -197,7 +199,7 @@ class LiveLoop:
 
 @contextmanager
 def _quick_threads() -> Iterator[None]:
-    """Let threads take turns quickly and keep what is loaded out of garbage collections."""
+    """Let threads switch quickly, and keep loaded objects out of garbage collection."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     gc.collect()

@@ -1,4 +1,4 @@
-"""What a stream remembers, and its file: saved while decoding goes on, restored at a restart."""
+"""The state of a stream, and its file: saved during decoding, restored at a restart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.files import write_bytes, write_json
-from realm.live.bins import BinClock, BinsState
+from realm.live.clock import BinClock, BinsState
 from realm.live.timeline import Timeline, TimelineState
 from realm.streaming import StreamingDecoder, StreamState
 from realm.streaming.state import LARGEST, from_bytes, to_bytes
@@ -20,18 +20,18 @@ SAVE_S = 1.0
 
 
 class LiveState(NamedTuple):
-    """Everything that decides how a stream goes on; never changed, only replaced."""
+    """Everything that decides what a stream does next; never changed, only replaced."""
 
     stream: StreamState
     timeline: TimelineState
     bins: BinsState
-    next_bin: int  # rows of earlier bins were given
+    next_bin: int  # all rows before it were given
     behavior: NDArray[np.float64]  # (dims,) of the last row
     approved: int  # 1 if unit and rate of the connection were found to be right
 
 
 def initial_state(decoder: StreamingDecoder, timeline: Timeline, bins: BinClock) -> LiveState:
-    """Before the first sample: the last row is the neutral one."""
+    """The state before the first sample: the last row is neutral."""
     return LiveState(
         decoder.initial_state(),
         timeline.initial_state(),
@@ -63,14 +63,14 @@ def restore(path: Path, template: LiveState, decoder: StreamingDecoder) -> LiveS
 
 
 class Keeper(threading.Thread):
-    """Writes state and status once a second, so that decoding never waits for a disk.
+    """Writes state and status once a second in its own thread: decoding never waits for a disk.
 
     Args:
-        state, status: what is to be written at this moment; `state` may give None.
-        save_state: writes a state, or None.
-        status_path: of the status, or None.
-        report: is shown the status as well.
-        failed: is told of an error of the disk; the next second may be better.
+        state, status: called for what to write now; `state` may return None.
+        save_state: writes a state; None to save none.
+        status_path: file of the status; None to write none.
+        report: is called with the status.
+        failed: is called with an error of the disk; the next attempt may succeed.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Keeper(threading.Thread):
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        """Write until told to stop."""
+        """Write until `stop` is called."""
         while not self._stopping.wait(SAVE_S):
             self.write()
 
@@ -109,7 +109,7 @@ class Keeper(threading.Thread):
         self._report(status)
 
     def stop(self) -> None:
-        """End, and write once more what is true now."""
+        """End, and write one last time."""
         self._stopping.set()
         self.join()
         self.write()

@@ -8,12 +8,19 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.live.channels import Fit, match
+from realm.live.check import Fit, match
 from realm.live.clock import now_s
-from realm.live.source import Block, Source, SourceEndedError, SourceLostError, StreamInfo
+from realm.live.sources import (
+    Block,
+    Source,
+    SourceEndedError,
+    SourceLostError,
+    StreamInfo,
+    refused_messages,
+)
 from realm.live.status import Status
 
-READ_S = 0.2  # longest wait for samples before the thread looks whether it shall stop
+READ_S = 0.2  # longest wait for samples, so that a request to stop is seen
 
 
 class Connected(NamedTuple):
@@ -35,7 +42,7 @@ class Arrival(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """The source is lost or refused; it is tried again."""
+    """The source is lost or refused; it will be opened again."""
 
     state: str  # lost, refused, waiting
     reason: str
@@ -50,40 +57,44 @@ class Ended(NamedTuple):
 Message = Connected | Arrival | Gone | Ended
 
 
-class Hearer(Protocol):
-    """Who is told what was read."""
+class Receiver(Protocol):
+    """What takes what the reader reads. It does not know the reader."""
 
-    def tell(self, message: Message) -> None:
-        """Of the connection."""
+    def announce(self, message: Message) -> None:
+        """Take a message about the connection."""
         ...
 
-    def hear(self, arrival: Arrival) -> bool:
-        """Samples; False if they were not taken since it is too late."""
+    def receive(self, arrival: Arrival) -> bool:
+        """Take samples; False if it is too late for them."""
         ...
 
-    def patience_s(self) -> float:
-        """How long to wait for samples before `rehearse` is to be called; may be infinite."""
+    def refuses(self, connection: int) -> bool:
+        """Whether this connection must be closed: its samples show that it does not fit."""
+        ...
+
+    def until_rehearsal_s(self) -> float:
+        """Seconds to wait for samples before `rehearse` is called; may be infinite."""
         ...
 
     def rehearse(self) -> None:
-        """Use the time in which there are none."""
+        """Use the time without samples to prepare the next step."""
         ...
 
 
 class Reader(threading.Thread):
-    """Reads a source until it ends or is told to stop.
+    """Reads a source until it ends or `stop` is called.
 
-    A source that does not fit is an error as long as none ever did: someone is there to correct
-    it. Later it is refused, closed, and opened again after a pause, since a subject may depend on
-    what comes out.
+    A source that does not fit is an error at first: someone is there to correct it. Once a source
+    did fit, one that does not is refused, closed, and opened again after a pause, since a subject
+    may depend on what comes out.
 
     Args:
         source: what to read.
         names, rate_hz, dims: channels, rate and dims of behavior of the bundle.
-        hearer: who is told.
-        status: whose counters of the source's side are kept.
+        receiver: takes what is read.
+        status: its counters of the source are kept here.
         retry_s: pause before a source is opened again.
-        unit: of the samples, if the source's own word is not to be taken.
+        unit: of the samples, instead of the one that the source declares; None to trust it.
     """
 
     def __init__(
@@ -92,25 +103,22 @@ class Reader(threading.Thread):
         names: tuple[str, ...],
         rate_hz: float,
         dims: int,
-        hearer: Hearer,
+        receiver: Receiver,
         status: Status,
         retry_s: float,
         unit: str | None,
     ) -> None:
         super().__init__(name="realm-reader", daemon=True)
         self._source, self._names, self._rate_hz, self._dims = source, names, rate_hz, dims
-        self._hearer, self._status, self._retry_s, self._unit = hearer, status, retry_s, unit
-        self._stopping, self._refused = threading.Event(), threading.Event()
+        self._receiver, self._status, self._retry_s = receiver, status, retry_s
+        self._unit = unit
+        self._stopping = threading.Event()
         self._connection = 0
-        self._lost = ""  # why, as it was said last
+        self._lost = ""  # the last reason that was announced
 
     def stop(self) -> None:
         """End soon; what was read stays in the queue."""
         self._stopping.set()
-
-    def refuse(self) -> None:
-        """Close the source, whose samples showed that it does not fit, and open it again."""
-        self._refused.set()
 
     def run(self) -> None:
         """Read until the end."""
@@ -122,13 +130,13 @@ class Reader(threading.Thread):
                 self._stopping.wait(self._retry_s)
         except SourceEndedError:
             pass
-        except BaseException as caught:  # said by the thread that decodes
+        except BaseException as caught:  # raised again by the thread of `LiveLoop.run`
             error = caught
         try:
             self._source.close()
         except OSError as caught:
             error = error or caught
-        self._hearer.tell(Ended(error))
+        self._receiver.announce(Ended(error))
 
     def _connect_and_read(self) -> None:
         try:
@@ -137,26 +145,25 @@ class Reader(threading.Thread):
                 info = info._replace(unit=self._unit)
             fit = match(info, self._names, self._rate_hz)
             self._connection += 1
-            self._refused.clear()
             self._lost = ""
-            self._hearer.tell(Connected(info, fit, self._connection))
+            self._receiver.announce(Connected(info, fit, self._connection))
             self._read(fit)
         except SourceLostError as error:
-            if self._lost != str(error):  # said once, not at every attempt
+            if self._lost != str(error):  # once, not at every attempt
                 self._lost = str(error)
-                self._hearer.tell(Gone("lost" if self._connection else "waiting", self._lost))
+                self._receiver.announce(Gone("lost" if self._connection else "waiting", self._lost))
         except ValueError as error:
             if not self._connection:
                 raise
             self._status.stream.refused += 1
-            self._hearer.tell(Gone("refused", str(error)))
+            self._receiver.announce(Gone("refused", str(error)))
 
     def _read(self, fit: Fit) -> None:
-        while not (self._stopping.is_set() or self._refused.is_set()):
-            block = self._source.read(min(READ_S, self._hearer.patience_s()))
-            self._status.stream.refused_messages = getattr(self._source, "refused_messages", 0)
+        while not (self._stopping.is_set() or self._receiver.refuses(self._connection)):
+            block = self._source.read(min(READ_S, self._receiver.until_rehearsal_s()))
+            self._status.stream.refused_messages = refused_messages(self._source)
             if block is None:
-                self._hearer.rehearse()
+                self._receiver.rehearse()
                 continue
             n = len(block.samples)
             self._status.samples.received += n
@@ -168,7 +175,7 @@ class Reader(threading.Thread):
             except ValueError:
                 self._status.samples.dropped_refused += n
                 raise
-            if not self._hearer.hear(arrival):
+            if not self._receiver.receive(arrival):
                 self._status.samples.dropped_stopped += n
 
     def _converted(self, block: Block, fit: Fit) -> Arrival:
@@ -178,7 +185,7 @@ class Reader(threading.Thread):
         if times.shape != (len(rows),):
             raise ValueError(
                 f"expected a time stamp for each of {len(rows)} samples, got {times.shape}; the "
-                "source no longer sends what it said"
+                "source no longer sends what it declared"
             )
         truth = rows[:, rows.shape[1] - self._dims :]
         if block.behavior is not None and block.behavior.shape == truth.shape:

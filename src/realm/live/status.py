@@ -1,6 +1,6 @@
 """Everything that is counted while a stream is decoded.
 
-Every sample that arrives is counted once more where it went: at the end,
+Every sample that arrives is counted once, by what became of it: at the end,
 `received == decoded + dropped`, where `dropped` is the sum of the counters named so.
 Each counter is changed by one thread only.
 """
@@ -12,7 +12,40 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from realm.live.histogram import Histogram
+import numpy as np
+from numpy.typing import NDArray
+
+LOWEST_MS, DECADES, PER_DECADE = 1e-3, 8, 120  # 1 µs to 100 s in steps of 1.9%
+PERCENTILES = (50.0, 99.0, 99.9)
+
+
+class Histogram:
+    """Counts of latencies by size, on a logarithmic scale."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(DECADES * PER_DECADE, dtype=np.int64)
+        self.largest_ms = 0.0
+
+    def add(self, latency_ms: NDArray[np.float64]) -> None:
+        """Count these latencies; what is off the scale is counted at its end."""
+        for each_ms in latency_ms.tolist():  # mostly one
+            step = int(math.log10(max(each_ms, LOWEST_MS) / LOWEST_MS) * PER_DECADE)
+            self.counts[min(step, len(self.counts) - 1)] += 1
+            self.largest_ms = max(self.largest_ms, each_ms)
+
+    def percentile(self, percent: float) -> float:
+        """Upper edge of the step that holds this percentile, in ms; 0 without any."""
+        total = int(self.counts.sum())
+        if not total:
+            return 0.0
+        at = int(np.searchsorted(np.cumsum(self.counts), np.ceil(total * percent / 100)))
+        return min(self.largest_ms, float(LOWEST_MS * 10 ** ((at + 1) / PER_DECADE)))
+
+    def summary(self) -> dict[str, float]:
+        """Percentiles and the largest, in ms."""
+        found = {f"p{percent:g}": self.percentile(percent) for percent in PERCENTILES}
+        return {**found, "max": self.largest_ms}
+
 
 FRESH_S = 0.05  # a snapshot that is younger than this is given out again
 
@@ -28,7 +61,7 @@ class Samples:
     dropped_backward: int = 0  # with a time stamp before its turn
     dropped_untimed: int = 0  # without a time stamp while no time was known
     dropped_refused: int = 0  # of a source that does not fit: shape, unit, rate
-    dropped_unplaced: int = 0  # one held back to tell a gap, when the connection ended
+    dropped_unplaced: int = 0  # held back to tell gaps apart when the connection ended
     dropped_stopped: int = 0  # read, but decoding had been stopped
     filled: int = 0  # missing samples that were filled in (not received, not decoded ones)
 
@@ -46,16 +79,16 @@ class Stream:
     lost: int = 0  # times that it went away
     refused: int = 0  # times that it did not fit
     gaps: int = 0  # that were filled
-    resets: int = 0  # times that the decoder began anew, after a gap too long to fill
+    resets: int = 0  # times that the decoder started anew, after a gap too long to fill
     bad_times: int = 0  # time stamps that were not finite or not believed
     clock_steps: int = 0  # times that the source's clock was set
-    number_restarts: int = 0  # times that the source began anew to number its samples
+    number_restarts: int = 0  # times that the source restarted its numbering of samples
     empty_blocks: int = 0  # blocks without samples
     refused_messages: int = 0  # that were not in the source's format
     extra_channels: int = 0  # of the source, not used
     reordered: bool = False  # the source has the channels in another order
     unit_ratio: float | None = None  # how many times larger the signal is than in training
-    rate_hz: float | None = None  # measured, of the time stamps
+    rate_hz: float | None = None  # measured from the time stamps
     state_errors: int = 0  # times that the state or the status could not be written
 
 

@@ -1,20 +1,19 @@
-"""A stream that is decoded: samples in, rows out, everything counted; no threads, no waiting."""
+"""One stream: samples in, rows out, everything counted; no threads, no waiting."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realm.live import memory
-from realm.live.bins import BinClock, Ended
-from realm.live.clock import now_s
-from realm.live.rows import decoded_rows, from_row, own_rows
+from realm.live.check import SignalCheck
+from realm.live.clock import BinClock, Ended, now_s
+from realm.live.outputs import Outputs, decoded_rows, from_row, own_rows
 from realm.live.settings import LiveSettings
-from realm.live.sink import Outputs
 from realm.live.status import Status
 from realm.live.timeline import NOTHING, Happened, Timed, Timeline, stretches
 from realm.streaming import Decoded, StreamingDecoder
@@ -22,19 +21,27 @@ from realm.streaming import Decoded, StreamingDecoder
 Floats = NDArray[np.float64]
 
 
+class Taken(NamedTuple):
+    """What samples became."""
+
+    outputs: list[Outputs]  # the rows to give
+    volts: Floats  # (samples, channels) on an even time axis, NaN where one is missing
+    rates_hz: Floats  # sampling rates that were measured meanwhile, mostly none
+
+
 class Stream:
-    """One stream of samples on its way through timeline and decoder.
+    """One stream of samples on its way through timeline, decoder and check of unit and rate.
 
     Args:
         decoder: of the bundle.
         settings: what is done when the stream is not perfect.
-        status: whose counters of samples, stream and bins are kept.
-        present: whether time stamps are of the present; if not, latency is counted from when the
-            samples were taken up.
+        status: its counters of samples, stream and bins are kept here.
+        present: whether time stamps are of the present; if not, latency is counted from `take`.
 
     Attributes:
-        state: everything that decides how the stream goes on; replaced, never changed, so that
-            another thread may save it at any time.
+        state: everything that decides what comes next; replaced, never changed, so that another
+            thread may save it at any time.
+        bins: numbers and times of the bins.
     """
 
     def __init__(
@@ -49,12 +56,13 @@ class Stream:
         )
         self.bins = BinClock(decoder.bin_ms, rate_hz, decoder.bundle.lookahead_bins, dims)
         self.state = memory.initial_state(decoder, self._timeline, self.bins)
-        self._checks = settings.check_s > 0
-        self.state = self.state._replace(approved=int(not self._checks))
+        self._check_s = settings.check_s
+        self._check = SignalCheck(decoder, settings.check_s)
+        self.state = self.state._replace(approved=int(self.checked))
         self._joins = True  # until the first samples of a connection
 
     def restore(self, path: Path) -> None:
-        """Go on from a saved state.
+        """Continue from a saved state.
 
         Raises:
             ValueError: it is damaged or of another bundle.
@@ -62,30 +70,54 @@ class Stream:
         self.state = memory.restore(path, self.state, self._decoder)
         self.part()
 
+    @property
+    def checked(self) -> bool:
+        """Whether unit and rate of the connection are known to be right, or need no check."""
+        return self._check.passed
+
+    def join(self) -> None:
+        """A connection begins: its unit and rate are checked."""
+        self.part()
+        self._check = SignalCheck(self._decoder, self._check_s)
+        if self.checked:
+            self._approve(True)
+
     def part(self) -> None:
-        """The connection is over: what is held back goes, its numbers mean nothing any more."""
+        """The connection is over: drop the sample that is held back, forget the numbering."""
         unplaced, timeline = self._timeline.rejoined(self.state.timeline)
         self._status.samples.dropped_unplaced += unplaced
         self.state = self.state._replace(timeline=timeline)
         self._joins = True
 
-    def approve(self, right: bool) -> None:
-        """Unit and rate of the connection are known to be right or wrong; if not, it is neutral."""
+    def refuse(self) -> None:
+        """The connection is over, and rows are neutral until the next one is checked."""
+        self._approve(False)
+        self.part()
+
+    def check(self, taken: Taken) -> str:
+        """Check unit and rate of what was taken; rows are decoded once both are right.
+
+        Returns:
+            Why the source must be refused; empty if there is no reason.
+        """
+        for rate_hz in taken.rates_hz:
+            self._status.stream.rate_hz = float(rate_hz)
+        why = self._check.add(taken.volts, taken.rates_hz)
+        self._status.stream.unit_ratio = self._check.unit_ratio
+        if not why and self.checked:
+            self._approve(True)
+        return why
+
+    def _approve(self, right: bool) -> None:
         if self.state.approved != right:
             self.state = self.state._replace(approved=int(right))
 
-    def take(
-        self, rows: Floats, times_s: Floats, first_index: int | None, lost: int
-    ) -> tuple[list[Outputs], Floats, Floats]:
+    def take(self, rows: Floats, times_s: Floats, first_index: int | None, lost: int) -> Taken:
         """Decode samples.
 
         Args:
             rows: (samples, channels + dims) volts and true behavior.
             times_s, first_index, lost: see `Timeline.step`.
-
-        Returns:
-            The rows to be given, the samples (samples, channels) on an even time axis, and
-            measured rates.
         """
         taken_s = now_s()
         timed, happened, rates, timeline = self._timeline.step(
@@ -100,10 +132,10 @@ class Stream:
                 self._begin_anew(float(part.skipped_s[0]))
             outputs += self._decode(part, taken_s)
             self._joins = False
-        return outputs, timed.rows[:, : self._channels], rates
+        return Taken(outputs, timed.rows[:, : self._channels], rates)
 
     def own(self, n: int, held: bool) -> Outputs:
-        """The next `n` rows without samples: the value before (`held`), or the neutral one."""
+        """The next `n` rows without samples: the last behavior (`held`), or the neutral one."""
         state = self.state
         behavior = state.behavior if held else self._neutral
         first_s = self._timeline.expected_s(state.timeline)
@@ -114,7 +146,7 @@ class Stream:
         return rows
 
     def late_bins(self, silent_s: float) -> int:
-        """How many rows should have come by now if no samples came for so long."""
+        """How many rows are due if no samples came for this long."""
         more = silent_s * self._decoder.sampling_rate_hz
         return self.bins.due(self.state.bins, more) - self.state.next_bin
 
@@ -137,7 +169,7 @@ class Stream:
             stream=self._decoder.initial_state(),
             bins=bins,
             next_bin=bins.base,
-            approved=0 if self._joins and self._checks else state.approved,
+            approved=0 if self._joins and self._check_s > 0 else state.approved,
         )
 
     def _decode(self, timed: Timed, taken_s: float) -> list[Outputs]:
@@ -154,7 +186,7 @@ class Stream:
     def _given(
         self, decoded: Decoded, ended: Ended, taken_s: float, state: memory.LiveState
     ) -> Outputs:
-        """The rows of decoded bins that have not been given by the loop itself."""
+        """The rows of decoded bins, without those that were already given without samples."""
         now = now_s()
         rows = decoded_rows(decoded, ended, now if self._present else None, now - taken_s)
         if not state.approved:

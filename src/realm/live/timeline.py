@@ -1,24 +1,24 @@
-"""Samples as they arrived, put on an even time axis: what is missing, double or late.
+"""Samples put on an even time axis: what is missing, double or late.
 
-A decoder steps sample by sample and knows no time stamps, so a lost sample would shift all that
-come after it. `Timeline.step` gives every sample its place. It is pure and follows the streaming
+A decoder steps sample by sample and knows no time stamps, so a lost sample would shift all later
+ones. `Timeline.step` gives every sample its place. It is pure and follows the streaming
 rule: the same samples give the same result however they are cut into blocks.
 
 | what comes | what is done |
 | --- | --- |
 | the next sample, within the jitter tolerance | given out; the tracked clock follows it slowly, and with it drift up to 0.1% |
 | a gap up to `longest_fill_s` | rows of NaN take the place of the missing samples |
-| a longer gap | the sample begins the stream anew (`fresh`) |
+| a longer gap | the stream starts anew with the sample (`skipped_s`) |
 | a sample that was there already | dropped: its number, or its time stamp and values, came before |
-| a time stamp before its turn | dropped; after `longest_fill_s` of nothing else the clock was set back, and the stream begins anew |
+| a time stamp before its turn | dropped; after `longest_fill_s` of nothing else the clock was set back, and the stream starts anew |
 | a time stamp that is not finite | the sample is given out in its turn |
 | one time stamp far ahead | the sample is held back until the next one says whether there is a gap |
 | a rate that is not the nominal one | measured and reported; the loop refuses it |
 
 Where the source numbers its samples, gaps are exact and time stamps only carry the clock. Where it
-does not, a gap shorter than the jitter tolerance cannot be told from jitter, and longer ones are
-known to within the jitter. A new connection may number its samples anew, so that its first one is
-placed by number only if its time stamp agrees.
+does not, a gap shorter than the jitter tolerance looks like jitter, and longer ones are known to within
+the jitter. A new connection may restart its numbering, so its first sample is placed by number only
+if its time stamp agrees.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Timed(NamedTuple):
     rows: Floats  # (samples, columns), NaN where a sample is missing
     times_s: Floats  # (samples,) time stamps, finite; of the tracked clock where they were not good
     real: NDArray[np.bool_]  # (samples,) False for those that are missing
-    skipped_s: Floats  # (samples,) NaN; else the stream begins anew here, after so many seconds
+    skipped_s: (
+        Floats  # (samples,) NaN; else the stream starts anew here, after this many lost seconds
+    )
 
 
 class Happened(NamedTuple):
@@ -68,17 +70,17 @@ class Happened(NamedTuple):
     unplaced: int = 0  # dropped: the clock was set while it was held back
     bad_times: int = 0  # time stamps that were not used
     clock_steps: int = 0  # times that the source's clock was set
-    number_restarts: int = 0  # times that the source began to number anew within a connection
+    number_restarts: int = 0  # times that the source restarted its numbering within a connection
     gaps: int = 0  # that were filled
     filled: int = 0  # samples that were filled in
-    resets: int = 0  # times that the stream began anew, the first begin left out
+    resets: int = 0  # times that the stream started anew, without its first start
 
 
 NOTHING = Happened()
 
 
 def stretches(timed: Timed) -> Iterator[Timed]:
-    """Samples between which the stream does not begin anew; none is empty."""
+    """The parts between which the stream starts anew; none is empty."""
     begins = np.flatnonzero(~np.isnan(timed.skipped_s)).tolist()
     if begins in ([], [0]) and len(timed.rows):
         yield timed
@@ -107,7 +109,7 @@ class Timeline:
         self._p = np.array([self.period_s, tolerance_s, longest_fill_s, gain])
         windows = [max(1, round(s * rate_hz)) for s in (longest_fill_s, FIRST_RATE_S, RATE_S)]
         self._q = np.array(windows, dtype=np.int64)
-        some = np.arange(3.0) * self.period_s  # loads compiled code now, not while live
+        some = np.arange(3.0) * self.period_s  # load the compiled code now, not during the stream
         self.step(np.zeros((3, columns)), some, None, self.initial_state())
 
     def initial_state(self) -> TimelineState:

@@ -3,10 +3,10 @@
 A message of samples has four frames:
 
 1. the topic `realm.samples`
-2. a header in JSON: `format` "realm-samples", `version` 1, `stream_id` (text that is new whenever
-   the sender starts anew), `name`, `channel_names`, `unit` (V, mV, uV or nV), `sampling_rate_hz`,
-   `dtype` ("float32", "float64", "int16" or "int32"), `samples` (how many), `first_index` (how many
-   samples the sender sent before these; a receiver knows by it exactly what was lost)
+2. a header in JSON: `format` "realm-samples", `version` 1, `stream_id` (text that changes
+   whenever the sender restarts), `name`, `channel_names`, `unit` (V, mV, uV or nV),
+   `sampling_rate_hz`, `dtype` ("float32", "float64", "int16" or "int32"), `samples` (how many),
+   `first_index` (how many samples the sender sent before these; it shows what was lost)
 3. the samples, row by row, one row per sample, little-endian
 4. the time of each sample as a little-endian float64: seconds on CLOCK_MONOTONIC of this machine,
    in Python `time.monotonic()`
@@ -18,21 +18,22 @@ A message of behavior has three frames: the topic `realm.behavior`, a header in 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.live.sink import OutputInfo, Outputs
-from realm.live.source import Block, StreamInfo
+from realm.live.outputs import OutputInfo, Outputs, columns, matrix
+from realm.live.sources import UNITS, Block, StreamInfo
 
 SAMPLES_TOPIC, SAMPLES_FORMAT = b"realm.samples", "realm-samples"
 BEHAVIOR_TOPIC, BEHAVIOR_FORMAT = b"realm.behavior", "realm-behavior"
 VERSION = 1
-UNITS = ("V", "mV", "uV", "nV")
 DTYPES = {"float32": "<f4", "float64": "<f8", "int16": "<i2", "int32": "<i4"}
 KEYS = {
     "format",
@@ -51,11 +52,10 @@ LONGEST_TEXT = 1_000
 LARGEST_HEADER = 1 << 20  # bytes
 LARGEST_FRAME = 16 << 20  # bytes
 LARGEST_INDEX = 1 << 62
-FLAGS = ("latency_ms", "filled_share", "bad_channels", "clipped_channels", "gap", "neutral", "held")
 
 
 class Samples(NamedTuple):
-    """What a message of samples says."""
+    """A message of samples, read."""
 
     stream_id: str
     info: StreamInfo
@@ -97,7 +97,7 @@ def encode_samples(
 
 
 def decode_samples(frames: Sequence[bytes]) -> Samples:
-    """What the frames say; nothing in them is believed.
+    """Read the frames and check everything in them.
 
     Raises:
         ValueError: they are no message of samples of this version.
@@ -135,7 +135,7 @@ def _header(content: bytes) -> dict[str, Any]:
     if (header["format"], header["version"]) != (SAMPLES_FORMAT, VERSION):
         told = (header["format"], header["version"])
         raise ValueError(_wrong(f"{SAMPLES_FORMAT} of version {VERSION}", told))
-    _known(header["unit"], UNITS, "unit")
+    _known(header["unit"], tuple(UNITS), "unit")
     _known(header["dtype"], tuple(DTYPES), "dtype")
     rate = header["sampling_rate_hz"]
     if type(rate) not in (int, float) or not 0 < rate <= 1e6 or not math.isfinite(rate):
@@ -172,17 +172,9 @@ def _wrong(expected: str, got: object) -> str:
     return f"message: expected {expected}, got {str(got)[:200]!r}; correct the sender"
 
 
-def columns(info: OutputInfo) -> tuple[str, ...]:
-    """What the columns of a message of behavior are."""
-    return ("bin", "time_s", *info.behavior_names, *FLAGS)
-
-
 def encode_behavior(info: OutputInfo, outputs: Outputs) -> list[bytes]:
     """The frames of some decoded bins; flags are 0 or 1, times are on CLOCK_MONOTONIC."""
-    behavior = outputs.behavior
-    parts = [outputs.bin[:, None], outputs.time_s[:, None], behavior]
-    parts += [getattr(outputs, name)[:, None] for name in FLAGS]
-    rows = np.concatenate(parts, axis=1, dtype="<f8")
+    rows = matrix(outputs)
     header = {
         "format": BEHAVIOR_FORMAT,
         "version": VERSION,
@@ -192,7 +184,33 @@ def encode_behavior(info: OutputInfo, outputs: Outputs) -> list[bytes]:
         "bin_ms": info.bin_ms,
         "lookahead_ms": info.lookahead_ms,
         "bundle_sha256": info.bundle_sha256,
-        "columns": list(columns(info)),
+        "columns": [name for name, _ in columns(info, truth=False)],
         "rows": len(rows),
     }
     return [BEHAVIOR_TOPIC, json.dumps(header, allow_nan=False).encode(), rows.tobytes()]
+
+
+FORM = re.compile(r"tcp://(?P<host>\*|[A-Za-z0-9.-]+):(?P<port>\d{1,5})")
+
+
+def check_address(address: str, where: str) -> str:
+    """The host of an address such as tcp://127.0.0.1:5555.
+
+    Raises:
+        ValueError: it is no such address; the message starts with `where`.
+    """
+    match = FORM.fullmatch(address)
+    if match is None or not 0 < int(match["port"]) < 65_536:
+        raise ValueError(
+            f"{where}: expected an address such as tcp://127.0.0.1:5555, got {address!r}; correct "
+            "it"
+        )
+    return match["host"]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine can reach a socket that listens on this host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name, an interface or `*`: not known without asking

@@ -1,4 +1,4 @@
-"""Who may see the dashboard: a browser on this machine that was given the token.
+"""Who may see the dashboard: a browser on this machine with the token.
 
 Three checks, each against one danger. Host: a foreign name that was pointed at this machine (DNS
 rebinding). Origin: a page of another site, or of another port, that opens our WebSocket. Token:
@@ -24,7 +24,7 @@ def new_token() -> str:
 
 
 def why_not_host(hosts: Sequence[str]) -> str | None:
-    """Why a request with these Host headers is refused; None if it is not."""
+    """Why a request with these Host headers is refused; None if it is allowed."""
     if len(hosts) == 1 and LOOPBACK.fullmatch(hosts[0]):
         return None
     return "expected a Host that names this machine (127.0.0.1 or localhost)"
@@ -33,7 +33,7 @@ def why_not_host(hosts: Sequence[str]) -> str | None:
 def why_not_socket(
     host: str, origins: Sequence[str], protocols: Sequence[str], token: str
 ) -> str | None:
-    """Why a WebSocket is refused; None if it is not.
+    """Why a WebSocket is refused; None if it is allowed.
 
     Args:
         host: the Host header, already accepted by `why_not_host`.

@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from realm.live.clock import now_s
-from realm.live.dashboard.latency import Latencies
-from realm.live.dashboard.rows import rows_message
 from realm.live.dashboard.state import describe, plain_status
-from realm.live.sink import OutputInfo, Outputs
+from realm.live.outputs import OutputInfo, Outputs
 from realm.streaming.quality import BAD_SHARE
 
 VERSION = 1  # of the messages
@@ -25,10 +25,14 @@ SPAN_S = 10.0  # that the page shows
 HEALTH_S = 1.0  # over which the health of a channel is averaged
 MOST_WAITING = 20_000  # bins
 MOST_KEPT = 400  # messages' rows for a page that opens later
+MOST_ROWS = 200  # in one message; more are thinned
+DIGITS = 6
+HELD, NEUTRAL, GAP = 1, 2, 4  # bits of `flags`
+BELOW, ABOVE, PER_OCTAVE = 7, 3, 2  # octaves of the histogram around the deadline
 
 
 class Recent:
-    """What there is to show: rows since the last message, health, latencies and counters."""
+    """What the page shows: rows since the last message, health, latencies and counters."""
 
     def __init__(self, info: OutputInfo) -> None:
         self._info = info
@@ -69,7 +73,7 @@ class Recent:
         self._latencies.add(outputs.latency_ms[computed])
 
     def start_message(self) -> dict[str, Any]:
-        """What a page needs once: what the stream is, and its last seconds."""
+        """What a page needs once: the facts of the stream, and its last seconds."""
         info = self._info
         return {
             "type": "start",
@@ -88,7 +92,7 @@ class Recent:
         }
 
     def frame_message(self) -> dict[str, Any]:
-        """What is new since the last one, and everything else as it stands."""
+        """What is new since the last message, and the current counters."""
         with self._lock:
             parts, self._n_waiting = list(self._waiting), 0
             self._waiting.clear()
@@ -121,3 +125,96 @@ class Recent:
             oldest_s = rows["time_s"][-1] - SPAN_S
             while self._kept[0]["time_s"][-1] < oldest_s:
                 self._kept.popleft()
+
+
+def rows_message(parts: Sequence[Outputs], most: int = MOST_ROWS) -> dict[str, Any]:
+    """Outputs, oldest first, as one entry of a message.
+
+    Above `most` rows only the last of every `every` rows is kept, with the flags of all of them.
+    """
+    if not parts:
+        return {"every": 1, "time_s": [], "behavior": [], "truth": None, "flags": []}
+    time_s = np.concatenate([part.time_s for part in parts])
+    every = max(1, math.ceil(len(time_s) / most))
+    starts = np.arange(0, len(time_s), every)
+    ends = np.minimum(starts + every, len(time_s)) - 1
+    flags = np.concatenate([_flags(part) for part in parts])
+    return {
+        "every": every,
+        "time_s": np.round(time_s[ends], 5).tolist(),
+        "behavior": plain(np.concatenate([part.behavior for part in parts])[ends]),
+        "truth": _truth(parts, ends),
+        "flags": np.bitwise_or.reduceat(flags, starts).tolist() if len(flags) else [],
+    }
+
+
+def plain(values: NDArray[Any]) -> list[Any]:
+    """Rows of numbers in `DIGITS` significant digits of the largest; None if not finite."""
+    values = np.asarray(values, np.float64)
+    finite = np.isfinite(values)
+    largest = np.abs(values[finite]).max(initial=0.0)
+    if largest > 0:
+        values = np.round(values, int(DIGITS - 1 - math.floor(math.log10(largest))))
+    if finite.all():
+        return list(values.tolist())
+    return list(np.where(finite, values, None).tolist())  # type: ignore[call-overload]
+
+
+def _flags(outputs: Outputs) -> NDArray[np.int64]:
+    return HELD * outputs.held + NEUTRAL * outputs.neutral + GAP * outputs.gap  # type: ignore[no-any-return]
+
+
+def _truth(parts: Sequence[Outputs], rows: NDArray[np.int64]) -> list[Any] | None:
+    if all(part.truth is None for part in parts):
+        return None
+    filled = [
+        np.full(np.shape(part.behavior), np.nan) if part.truth is None else part.truth
+        for part in parts
+    ]
+    return plain(np.concatenate(filled)[rows])
+
+
+class Latencies:
+    """The latencies of the last seconds, and counts of all since the stream began.
+
+    The first bucket takes everything faster, the last one everything slower.
+
+    Args:
+        bin_ms: the deadline.
+        span_s: how long a latency is recent.
+    """
+
+    def __init__(self, bin_ms: float, span_s: float) -> None:
+        steps = np.arange(-BELOW * PER_OCTAVE, ABOVE * PER_OCTAVE + 1)
+        self.edges_ms = bin_ms * 2.0 ** (steps / PER_OCTAVE)
+        self._deadline_ms = bin_ms
+        self._recent: deque[float] = deque(maxlen=max(1, round(1000 * span_s / bin_ms)))
+        self._total = np.zeros(len(self.edges_ms) + 1, np.int64)
+        self._missed, self._largest = 0, 0.0
+
+    def add(self, latency_ms: NDArray[np.float64]) -> None:
+        """Count those that are known."""
+        known = latency_ms[np.isfinite(latency_ms)]
+        if len(known) == 0:
+            return
+        self._total += self._counts(known)
+        self._missed += int(np.count_nonzero(known > self._deadline_ms))
+        self._largest = max(self._largest, float(known.max()))
+        self._recent.extend(known.tolist())
+
+    def message(self) -> dict[str, Any]:
+        """What the page draws; the quantiles are those of the last seconds."""
+        recent = np.array(self._recent)
+        middle, late = np.percentile(recent, [50, 99]) if len(recent) else (None, None)
+        return {
+            "recent": self._counts(recent).tolist(),
+            "total": self._total.tolist(),
+            "p50_ms": middle if middle is None else round(float(middle), 4),
+            "p99_ms": late if late is None else round(float(late), 4),
+            "max_ms": round(self._largest, 4),
+            "missed": self._missed,
+        }
+
+    def _counts(self, latency_ms: NDArray[np.float64]) -> NDArray[np.int64]:
+        buckets = np.searchsorted(self.edges_ms, latency_ms, side="left")
+        return np.bincount(buckets, minlength=len(self._total))

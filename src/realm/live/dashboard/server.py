@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from realm.live.dashboard import guard
+from realm.live.dashboard.guard import PROTOCOL
 from realm.live.dashboard.recent import Recent
-from realm.live.dashboard.viewers import Viewers
 
 ADDRESS = "127.0.0.1"
 EVERY_S = 0.05  # between messages
+MOST = 8  # browsers
+QUEUED = 4  # messages for a browser that is slow
+STUCK_S = 10.0  # a browser that takes no message for this long is disconnected
+GOODBYE_S = 0.5  # for browsers to say goodbye
+GOING_AWAY = 1001  # RFC 6455, section 7.4.1
 KINDS = {
     ".html": "text/html",
     ".css": "text/css",
@@ -26,11 +32,92 @@ KINDS = {
 }
 
 
+class Viewer(NamedTuple):
+    """One browser."""
+
+    browser: Any
+    transport: Any
+    queue: asyncio.Queue[str]
+
+
+class Viewers:
+    """All connected browsers; used only in the server's event loop.
+
+    Args:
+        stuck_s: a browser that takes no message for this long is disconnected."""
+
+    def __init__(self, stuck_s: float = STUCK_S) -> None:
+        self.stuck_s = stuck_s
+        self.present: list[Viewer] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether no more browser is accepted."""
+        return len(self.present) >= MOST
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Queue a message for every browser, with their number."""
+        if not self.present:
+            return
+        text = _text(message | {"viewers": len(self.present), "most_viewers": MOST})
+        for viewer in self.present:
+            if viewer.queue.full():
+                viewer.queue.get_nowait()
+            viewer.queue.put_nowait(text)
+
+    async def serve(self, request: Any, start_message: dict[str, Any]) -> Any:
+        """Answer the request of a WebSocket and serve it until it closes.
+
+        Args:
+            request: of a browser that is allowed.
+            start_message: what it is sent first.
+        """
+        browser = web.WebSocketResponse(
+            protocols=(PROTOCOL,), heartbeat=self.stuck_s, max_msg_size=1024, compress=False
+        )
+        if request.transport is None:  # already closed
+            return browser
+        viewer = Viewer(browser, request.transport, asyncio.Queue(QUEUED))
+        self.present.append(viewer)
+        sending = None
+        try:
+            await browser.prepare(request)
+            sending = asyncio.create_task(_send_all(viewer, _text(start_message), self.stuck_s))
+            await browser.receive()  # returns when it closes: a page sends nothing
+        finally:
+            if sending is not None:
+                sending.cancel()
+            self.present.remove(viewer)
+            viewer.transport.abort()  # `close` would wait until all that is queued has been read
+        return browser
+
+    async def say_goodbye(self) -> None:
+        """Close all connections."""
+        closing = [viewer.browser.close(code=GOING_AWAY) for viewer in self.present]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), GOODBYE_S)
+
+
+async def _send_all(viewer: Viewer, text: str, stuck_s: float) -> None:
+    try:
+        while True:
+            async with asyncio.timeout(stuck_s):
+                await viewer.browser.send_str(text)
+            text = await viewer.queue.get()
+    except OSError:  # it went away, or TimeoutError: it does not read
+        viewer.transport.abort()
+
+
+def _text(message: dict[str, Any]) -> str:
+    return json.dumps(message, allow_nan=False, separators=(",", ":"))
+
+
 class Server:
-    """Serves the page and what `Recent` says.
+    """Serves the page and the messages of `Recent`.
 
     Args:
         port: on 127.0.0.1; 0 = a free one.
+        every_s: seconds between messages.
 
     Attributes:
         url: the address of the page, with the token behind the #, which browsers keep to
@@ -41,8 +128,8 @@ class Server:
         OSError: the port cannot be had.
     """
 
-    def __init__(self, recent: Recent, port: int = 0) -> None:
-        self._recent = recent
+    def __init__(self, recent: Recent, port: int = 0, every_s: float = EVERY_S) -> None:
+        self._recent, self._every_s = recent, every_s
         self._token = guard.new_token()
         self._viewers = Viewers()
         self._files = _page_files()
@@ -60,21 +147,21 @@ class Server:
         self.check()
 
     def close(self) -> None:
-        """Let all browsers go and free the port; harmless when closed."""
+        """Disconnect all browsers and free the port; does nothing when closed."""
         if self._thread.is_alive():
             with suppress(RuntimeError):  # the loop has just ended
                 self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
 
     def check(self) -> None:
-        """Raise OSError if the server has stopped by itself."""
+        """Raise OSError if the server has stopped."""
         if self._failure is not None:
             raise OSError(f"the dashboard stopped: {self._failure!r}") from self._failure
 
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
-        except Exception as error:  # told to whoever writes next
+        except Exception as error:  # raised by the next `check`
             self._failure = error
         finally:
             self._begun.set()
@@ -102,7 +189,7 @@ class Server:
             message = self._recent.frame_message()  # also with nobody there: it keeps the last rows
             self._viewers.send(message | {"refused": self.refused})
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), EVERY_S)
+                await asyncio.wait_for(self._stopping.wait(), self._every_s)
 
     def _refuse(self, reason: str) -> Any:
         self.refused += 1
@@ -137,7 +224,9 @@ class Server:
             raise self._refuse(reason)
         if self._viewers.full:
             self.refused += 1
-            raise web.HTTPServiceUnavailable(text="As many browsers as may look do so already.\n")
+            raise web.HTTPServiceUnavailable(
+                text="The largest number of browsers is connected already.\n"
+            )
         return await self._viewers.serve(request, self._recent.start_message())
 
 

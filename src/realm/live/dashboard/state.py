@@ -1,4 +1,4 @@
-"""What the decoder is doing, in one word and its reason."""
+"""The state of the decoder in one word, and the reason."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from realm.live.sink import Outputs
+from realm.live.outputs import Outputs
 
-STALE_S = 1.0  # without a word from the decoder
+STALE_S = 1.0  # without rows from the decoder
 
 
 class State(NamedTuple):
@@ -21,7 +21,7 @@ class State(NamedTuple):
 
 
 def describe(parts: Sequence[Outputs], status: dict[str, Any], age_s: float) -> State:
-    """The worst of what these rows were; without rows, that nothing has come yet.
+    """The worst state of these rows; without rows, that none has come yet.
 
     Args:
         parts: the rows given last.
@@ -62,7 +62,7 @@ def _why_neutral(last: Outputs) -> str:
     n_bad, n_channels = int(last.bad_channels[-1]), last.filled.shape[1]
     if n_bad:
         return f"{n_bad} of {n_channels} channels are bad"
-    return "too few good channels, or the decoder began anew, a moment ago"
+    return "a moment ago, too few channels were good or the decoder started anew"
 
 
 def plain_status(status: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """A recording as one safetensors file that a rig can replay: samples, times, true behavior.
 
+Example:
+
     with RecordingFile.open(path) as recording:
         samples, times_s = recording.read(0, 1000)
 
@@ -27,9 +29,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from realm.files import atomic_path
+from realm.live.sources import UNITS
 
 FORMAT = "realm-recording-1"
-UNITS = ("V", "mV", "uV", "nV")
 DTYPES = {"F64": np.float64, "F32": np.float32, "I16": np.int16}
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 SCANNED = 1 << 20  # times that are checked at once
@@ -40,10 +42,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RecordingInfo:
-    """What the header of a recording file says.
+    """The header of a recording file.
 
     Attributes:
-        session_id: whose recording it is.
+        session_id: of the recording.
         channel_names: of the columns of the samples, no name twice.
         unit: of the samples: V, mV, uV or nV.
         sampling_rate_hz: nominal.
@@ -180,7 +182,7 @@ class RecordingFile:
         return Piece(self._get("samples", start, stop), self._get("times_s", start, stop))
 
     def close(self) -> None:
-        """Close the file; harmless when closed."""
+        """Close the file; does nothing when closed."""
         self._stream.close()
 
     def __enter__(self) -> Self:

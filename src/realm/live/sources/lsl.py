@@ -6,11 +6,11 @@ rate. Labels and unit can be given by hand for streams that do not.
 
 Time stamps are handed on as they arrived, jitter included. liblsl's clock is `now_s` on Linux;
 stamps of another machine are moved to this one's clock by the offset that liblsl measures all the
-time. liblsl buffers `BUFFER_S` and then drops the oldest samples without a word; since this source
+time. liblsl buffers 10 s and then drops the oldest samples without a message; since this source
 is read all the time, that happens only when the whole process stands still, and shows as a gap in
 the time stamps.
 
-liblsl itself listens on all network interfaces, whatever it is told; see the documentation.
+liblsl itself listens on all network interfaces, whatever its settings are; see the documentation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pylsl.util import LostError
 from pylsl.util import TimeoutError as OpeningTookTooLong
 
 from realm.live.clock import check_clock, now_s
-from realm.live.source import Block, SourceLostError, StreamInfo
+from realm.live.sources import Block, Source, SourceLostError, StreamInfo
 
 ASK_S = 0.5  # between looks at the offset of the sender's clock
 TOGETHER_S = 5e-4  # longest wait for the rest of samples that were sent together
@@ -49,7 +49,7 @@ UNITS = {
 }
 
 
-class LSLSource:
+class LSLSource(Source):
     """A stream on the network, found by its name.
 
     Args:
@@ -58,6 +58,8 @@ class LSLSource:
         source_id: of the stream, where several have this name.
         unit: V, mV, uV or nV, for a stream that does not say it.
         channel_names: in order, for a stream that does not label its channels.
+        open_s: longest wait for each step of opening.
+        buffer_s: how much signal liblsl keeps while nothing is read.
     """
 
     def __init__(
@@ -67,12 +69,16 @@ class LSLSource:
         source_id: str | None = None,
         unit: str | None = None,
         channel_names: Sequence[str] | None = None,
+        *,
+        open_s: float = OPEN_S,
+        buffer_s: int = BUFFER_S,
     ) -> None:
         if unit is not None and unit not in UNITS:
             raise ValueError(
                 f"lsl:{name}: expected unit as one of {', '.join(UNITS)}, got {unit!r}; correct it"
             )
         self.name, self._unit = name, unit
+        self._open_s, self._buffer_s = open_s, buffer_s
         self._channel_names = None if channel_names is None else tuple(channel_names)
         asked = {"name": name, "type": type, "source_id": source_id}
         self._query = " and ".join(f"{k}={_quoted(v)}" for k, v in asked.items() if v is not None)
@@ -86,13 +92,13 @@ class LSLSource:
         """Find the stream, read its description and connect; see `Source`."""
         self.close()
         inlet = pylsl.StreamInlet(
-            self._found(), max_buflen=BUFFER_S, recover=False
-        )  # recover=False: a loss is seen, and what returns is looked at anew
+            self._found(), max_buflen=self._buffer_s, recover=False
+        )  # recover=False: a loss is reported, and what returns is checked again
         try:
-            described = inlet.info(OPEN_S)
+            described = inlet.info(self._open_s)
             info = self._described(described)
-            inlet.time_correction(OPEN_S)
-            inlet.open_stream(OPEN_S)
+            inlet.time_correction(self._open_s)
+            inlet.open_stream(self._open_s)
         except (LostError, OpeningTookTooLong) as error:
             raise SourceLostError(f"lsl:{self.name}: went away while it was opened") from error
         self._pulled = np.empty((MOST_AT_ONCE, len(info.channel_names)), self._dtype(described))
@@ -150,7 +156,7 @@ class LSLSource:
         return list(times)
 
     def _found(self) -> Any:
-        if not pylsl.resolve_bypred(self._query, 1, OPEN_S):
+        if not pylsl.resolve_bypred(self._query, 1, self._open_s):
             raise SourceLostError(
                 f"lsl:{self.name}: no stream with {self._query} is on the network"
             )
@@ -166,7 +172,7 @@ class LSLSource:
         return found[0]
 
     def _described(self, info: Any) -> StreamInfo:
-        """What the stream says of itself, if it can be used."""
+        """What the stream declares, if it can be used."""
         rate = float(info.nominal_srate())
         if not (np.isfinite(rate) and rate > 0):
             raise ValueError(

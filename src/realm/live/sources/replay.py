@@ -1,4 +1,4 @@
-"""A recording as a source: it plays as if it came from an amplifier now, or as fast as it can."""
+"""A recording as a source: it plays as from an amplifier, or as fast as it can."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.live.clock import now_s
-from realm.live.recording_file import Piece, RecordingFile, Truth
-from realm.live.source import Block, SourceEndedError, SourceLostError, StreamInfo
+from realm.live.sources import Block, Source, SourceEndedError, SourceLostError, StreamInfo
+from realm.live.sources.recording_file import Piece, RecordingFile, Truth
 
-PAUSE_PERIODS = 1.5  # a longer step between two samples begins a new block
-REACH_PERIODS = 1.5  # of the true behavior: a sample further before the next row has no truth
+PAUSE_PERIODS = 1.5  # a longer step between two samples starts a new block
+REACH_PERIODS = 1.5  # of the true behavior; a sample further before the next row has no truth
 
 
-class ReplaySource:
+class ReplaySource(Source):
     """Plays a recording file.
 
     Times are shifted so that the first sample was taken when the source was opened, and spaced as
     they were recorded, whatever the speed. A block comes when its last sample is due. Samples are
     counted where none is missing.
 
-    The true behavior of a sample is what a decoder should say of the bin that the sample is in:
-    the first row at a later time, NaN if there is none near.
+    The true behavior of a sample is what a decoder should give for its bin: the first row at a
+    later time, NaN if there is none near.
 
     Args:
         path: of a recording file, see `recording_file.py`.
@@ -33,8 +33,7 @@ class ReplaySource:
         block_ms: how much of the recording comes at once.
 
     Attributes:
-        can_wait: nothing is lost when it is not read for a while, and its times have nothing to do
-            with the present; so for every speed but 1.
+        can_wait: see `Source`; True for every speed but 1.
 
     Raises:
         ValueError: the speed or the length of a block cannot be.
@@ -100,7 +99,7 @@ class ReplaySource:
         )
 
     def close(self) -> None:
-        """Close the recording; harmless when closed."""
+        """Close the recording; does nothing when closed."""
         if self._recording is not None:
             self._recording.close()
         self._recording = None
@@ -131,7 +130,7 @@ def truth_at(truth: Truth, piece: Piece, reach_s: float) -> NDArray[Any]:
 
 
 def reach_of(truth: Truth | None) -> float:
-    """How long before a row of true behavior it may speak of a sample, in seconds."""
+    """The longest time from a sample to its row of true behavior, in seconds."""
     if truth is None or len(truth.times_s) < 2:
         return np.inf
     return REACH_PERIODS * float(np.median(np.diff(truth.times_s)))

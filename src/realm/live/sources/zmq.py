@@ -1,8 +1,8 @@
-"""Samples from a ZeroMQ publisher; `zmq_format.py` says what it sends.
+"""Samples from a ZeroMQ publisher; the format is in `zmq_format.py`.
 
-Nothing that arrives is believed: a message that is not in the format is counted and passed over,
-and one frame is at most `LARGEST_FRAME` bytes. A sender that goes away is noticed by its
-connection, one that starts anew by its `stream_id`; what was lost shows in `first_index`.
+Everything that arrives is checked: a message that is not in the format is counted and ignored, and
+one frame is at most `LARGEST_FRAME` bytes. The connection shows that a sender went away, a new
+`stream_id` that it restarted, and `first_index` what was lost.
 """
 
 from __future__ import annotations
@@ -12,25 +12,34 @@ from typing import Any
 import zmq
 
 from realm.live.clock import check_clock, now_s
-from realm.live.source import Block, SourceLostError, StreamInfo
-from realm.live.zmq_address import check_address
-from realm.live.zmq_format import LARGEST_FRAME, SAMPLES_TOPIC, Samples, decode_samples
+from realm.live.sources import Block, Source, SourceLostError, StreamInfo
+from realm.live.zmq_format import (
+    LARGEST_FRAME,
+    SAMPLES_TOPIC,
+    Samples,
+    check_address,
+    decode_samples,
+)
 
 OPEN_S = 2.0  # longest wait for the first message
 MOST_WAITING = 1_000  # messages; beyond them the newest are dropped, which `first_index` shows
 
 
-class ZMQSource:
-    """The publisher at this address, such as tcp://127.0.0.1:5555.
+class ZMQSource(Source):
+    """The publisher at an address.
+
+    Args:
+        address: such as tcp://127.0.0.1:5555.
+        open_s: longest wait for the first message.
 
     Attributes:
-        refused_messages: how many were not in the format and were passed over, in all.
+        refused_messages: messages so far that were not in the format and were ignored.
         refused_because: what was wrong with the last of them.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, open_s: float = OPEN_S) -> None:
         check_address(address, f"source zmq:{address}")
-        self.address = address
+        self.address, self._open_s = address, open_s
         self.refused_messages, self.refused_because = 0, ""
         self._socket: Any = None
         self._monitor: Any = None
@@ -39,10 +48,10 @@ class ZMQSource:
         self._waiting: Block | None = None
 
     def open(self) -> StreamInfo:
-        """Connect and wait for the first message, which says what the stream is; see `Source`."""
+        """Connect and wait for the first message, which describes the stream; see `Source`."""
         self.close()
         self._connect()
-        before, until = self.refused_messages, now_s() + OPEN_S
+        before, until = self.refused_messages, now_s() + self._open_s
         first = None
         while first is None and now_s() < until:
             first = self._next(until - now_s())
@@ -51,7 +60,7 @@ class ZMQSource:
             refused = self.refused_messages - before
             said = f"; {refused} were refused, the last: {self.refused_because}" if refused else ""
             raise SourceLostError(
-                f"zmq:{self.address}: no message of samples within {OPEN_S:g} s{said}"
+                f"zmq:{self.address}: no message of samples within {self._open_s:g} s{said}"
             )
         try:
             check_clock(first.block.times_s, f"zmq:{self.address}")
@@ -72,7 +81,7 @@ class ZMQSource:
         if received is None:
             return None
         if (received.stream_id, received.info) != (self._first.stream_id, self._first.info):
-            self._lost("the sender started anew, or sends something else now")
+            self._lost("the sender restarted, or now sends something else")
         return received.block
 
     def close(self) -> None:

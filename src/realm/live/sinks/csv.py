@@ -16,30 +16,31 @@ from typing import Any
 import numpy as np
 
 from realm.files import make_folder
-from realm.live.log_table import TRUE, column_names, columns
-from realm.live.sink import Counters, OutputInfo, Outputs
+from realm.live.outputs import Column, OutputInfo, Outputs, is_behavior, log_columns, values
+from realm.live.sinks import Counters, Sink
 
 LONGEST_HEADER = 1 << 20  # bytes
 
 
-class CSVLog:
-    """Writes one line per bin; columns as in `log_table.py`, the behavior's unit in its heading.
+class CSVLog(Sink):
+    """Writes one line per bin; columns as in `realm.live.outputs`, behavior with its unit.
 
     A line that a full disk or a crash cut short is removed before the next one is written.
 
     Args:
         path: of the file; one that exists is never written over.
-        append: go on with the file if it exists and has the same columns.
+        append: continue the file if it exists and has the same columns.
     """
 
     def __init__(self, path: Path | str, append: bool = False) -> None:
         self.path, self.append = Path(path), append
         self._info: OutputInfo | None = None
         self._file: int | None = None
+        self._texts: list[Callable[[Any], str]] = []  # of each column
         self._whole = 0  # bytes that are whole lines
 
     def open(self, info: OutputInfo) -> None:
-        """Begin the file, or go on with it.
+        """Create the file, or continue it.
 
         Raises:
             ValueError: it exists and may not be appended to, or has other columns.
@@ -48,7 +49,7 @@ class CSVLog:
         self.close()
         header = ",".join(_quoted(heading) for heading in headings(info)) + "\n"
         make_folder(self.path.parent)
-        own = self.append or self._info is not None  # opened again after it was closed
+        own = self.append or self._info is not None  # opened again after `close`
         self._file = _opened(self.path, own)
         try:
             self._whole = _whole_lines(self.path, self._file, header)
@@ -58,6 +59,7 @@ class CSVLog:
             self.close()
             raise
         self._info = info
+        self._texts = [_text(column) for _, column in log_columns(info)]
 
     def write(self, outputs: Outputs, status: Counters) -> None:
         """Add the rows as lines.
@@ -70,14 +72,13 @@ class CSVLog:
         if os.fstat(self._file).st_nlink == 0:
             raise OSError(errno.ENOENT, f"{self.path}: the log was removed while it was written")
         cells = [
-            [shown(value) for value in values.tolist()]
-            for name, values in columns(self._info, outputs).items()
-            for shown in (_FORMATS.get(name.removeprefix(TRUE), _number),)
+            [text(value) for value in column.tolist()]
+            for text, column in zip(self._texts, values(outputs), strict=True)
         ]
         self._add("".join(",".join(row) + "\n" for row in zip(*cells, strict=True)))
 
     def close(self) -> None:
-        """Close the file; harmless when closed."""
+        """Close the file; does nothing when closed."""
         if self._file is not None:
             os.close(self._file)
         self._file = None
@@ -103,9 +104,9 @@ class CSVLog:
 
 def headings(info: OutputInfo) -> list[str]:
     """The first line: names of the columns, behavior with its unit."""
-    dims = {*info.behavior_names, *(TRUE + name for name in info.behavior_names)}
     return [
-        f"{name} [{info.behavior_unit}]" if name in dims else name for name in column_names(info)
+        f"{name} [{column.unit}]" if is_behavior(name) else name
+        for name, column in log_columns(info)
     ]
 
 
@@ -151,14 +152,8 @@ def _flag(value: bool) -> str:
     return "1" if value else "0"
 
 
-_FORMATS: dict[str, Callable[[Any], str]] = {
-    "bin": str,
-    "time_s": "{:.6f}".format,
-    "latency_ms": "{:.4f}".format,
-    "filled_share": "{:.4f}".format,
-    "bad_channels": str,
-    "clipped_channels": str,
-    "gap": _flag,
-    "neutral": _flag,
-    "held": _flag,
-}
+def _text(column: Column) -> Callable[[Any], str]:
+    """How a value of this column is written."""
+    if column.dtype is float:
+        return f"{{:{column.text}}}".format if column.text else _number
+    return _flag if column.dtype is bool else str

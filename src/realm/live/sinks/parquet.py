@@ -3,7 +3,8 @@
 One Parquet file cannot be read before it is closed, so a crash would cost all of it. Here every ten
 seconds become a file of their own, written aside and renamed when it is whole; a process that is
 killed loses the rows since the last part. pyarrow, pandas, polars and DuckDB read the folder as one
-table. Columns are those of `log_table.py`, and `filled`: the share of replaced samples by channel.
+table. The columns are those of `realm.live.outputs`, and `filled`: the share of replaced samples of
+each channel.
 """
 
 from __future__ import annotations
@@ -20,15 +21,14 @@ import pyarrow.parquet as pq
 
 from realm.files import atomic_path, make_folder
 from realm.live.clock import now_s
-from realm.live.log_table import TRUE, column_names, columns
-from realm.live.sink import Counters, OutputInfo, Outputs
+from realm.live.outputs import TRUE, OutputInfo, Outputs, is_behavior, log_columns, values
+from realm.live.sinks import Counters, Sink
 
 PART = re.compile(r"part-(\d{6,})\.parquet")
-WHOLE = ("bin", "bad_channels", "clipped_channels")
-FLAGS = ("gap", "neutral", "held")
+TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
-class ParquetLog:
+class ParquetLog(Sink):
     """Writes rows in parts.
 
     Rows that came before a part could not be written are kept until it can be; the rows that come
@@ -48,7 +48,7 @@ class ParquetLog:
         self._since = 0.0  # when the first of them came
 
     def open(self, info: OutputInfo) -> None:
-        """Make the folder, or go on in it.
+        """Create the folder, or continue in it.
 
         Raises:
             ValueError: it holds something already and may not be appended to, or other columns.
@@ -62,7 +62,7 @@ class ParquetLog:
                 "another"
             )
         make_folder(self.path)
-        own = self.append or self._info is not None  # opened again after it was closed
+        own = self.append or self._info is not None  # opened again after `close`
         self._next = _next_part(self.path, schema, own)
         self._schema, self._info, self._open = schema, info, True
 
@@ -82,7 +82,7 @@ class ParquetLog:
         self._waiting.append(_batch(self._schema, self._info, outputs))
 
     def close(self) -> None:
-        """Write the last part; harmless when closed.
+        """Write the last part; does nothing when closed.
 
         Raises:
             OSError: it could not be written; the message says how many rows are lost.
@@ -113,24 +113,22 @@ class ParquetLog:
 
 def schema_of(info: OutputInfo) -> pa.Schema:
     """Columns with their types and units; the facts of `OutputInfo` are metadata under `realm`."""
-    dims = {*info.behavior_names, *(TRUE + name for name in info.behavior_names)}
     fields = []
-    for name in column_names(info):
-        kind = pa.int64() if name in WHOLE else pa.bool_() if name in FLAGS else pa.float64()
-        unit = {"unit": info.behavior_unit} if name in dims else None
-        fields.append(pa.field(name, kind, metadata=unit))
+    for name, column in log_columns(info):
+        unit = {"unit": column.unit} if is_behavior(name) else None
+        fields.append(pa.field(name, TYPES[column.dtype], metadata=unit))
     fields.append(pa.field("filled", pa.list_(pa.float32(), len(info.channel_names))))
     return pa.schema(fields, metadata={"realm": json.dumps(info._asdict())})
 
 
 def _batch(schema: pa.Schema, info: OutputInfo, outputs: Outputs) -> pa.RecordBatch:
-    values: dict[str, Any] = {
-        name: pa.array(column, schema.field(name).type, from_pandas=name.startswith(TRUE))
-        for name, column in columns(info, outputs).items()
-    }
+    arrays: list[Any] = [
+        pa.array(column, schema.field(name).type, from_pandas=name.startswith(TRUE))
+        for (name, _), column in zip(log_columns(info), values(outputs), strict=True)
+    ]
     flat = pa.array(np.asarray(outputs.filled, np.float32).ravel())
-    values["filled"] = pa.FixedSizeListArray.from_arrays(flat, len(info.channel_names))
-    return pa.RecordBatch.from_arrays(list(values.values()), schema=schema)
+    arrays.append(pa.FixedSizeListArray.from_arrays(flat, len(info.channel_names)))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _next_part(folder: Path, schema: pa.Schema, may_exist: bool) -> int:

@@ -1,4 +1,6 @@
-"""Decoded behavior for ZeroMQ subscribers; `zmq_format.py` says what is sent.
+"""Decoded behavior for ZeroMQ subscribers; the format is in `zmq_format.py`.
+
+A subscriber:
 
     socket = zmq.Context().socket(zmq.SUB)
     socket.connect("tcp://127.0.0.1:5556")
@@ -18,16 +20,16 @@ from typing import Any
 
 import zmq
 
-from realm.live.sink import Counters, OutputInfo, Outputs
-from realm.live.zmq_address import check_address, is_loopback
-from realm.live.zmq_format import encode_behavior
+from realm.live.outputs import OutputInfo, Outputs
+from realm.live.sinks import Counters, Sink
+from realm.live.zmq_format import check_address, encode_behavior, is_loopback
 
 ADDRESS = "tcp://127.0.0.1:5556"
 MOST_WAITING = 1_000  # messages for each subscriber
 LINGER_MS = 200
 
 
-class ZMQSink:
+class ZMQSink(Sink):
     """A publisher that listens at this address.
 
     Args:
