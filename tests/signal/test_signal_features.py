@@ -14,7 +14,8 @@ from signal_examples import clean_and_faulty, computed_by, fitted
 
 from realm.signal import BandPower, Bands, Guarded, SignalChain, SignalConfig, SlowPotential
 from realm.signal.compiled import compiled_step
-from realm.signal.features import KINDS, Feature, make_feature
+from realm.signal.features import KINDS, make_feature
+from realm.signal.stage import Feature
 
 pytestmark = pytest.mark.usefixtures("foreign_package")
 RATE = 500.0

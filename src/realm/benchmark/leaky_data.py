@@ -29,11 +29,10 @@ from realm.signal.features import (
     SLOW_ORDER,
     BandPower,
     Bands,
-    Feature,
     SlowPotential,
 )
 from realm.signal.filters import NOTCH_WIDTH_HZ, LineNotch
-from realm.signal.stage import Banded, Features, Floats, Guarded
+from realm.signal.stage import Banded, Feature, Features, Floats, Guarded
 
 SEGMENT_S, WINDOW_S = 10.0, 5.0
 HELD_OUT = 0.1  # of the segments, for validation and for test each

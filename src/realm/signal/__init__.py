@@ -6,12 +6,12 @@ from realm.signal.binning import Binning, LogPower
 from realm.signal.chain import ChainState, SignalChain
 from realm.signal.config import SignalConfig, resolve_bands
 from realm.signal.decimation import Decimation, decimation_factor
-from realm.signal.features import BandPower, Bands, Feature, SlowPotential
+from realm.signal.features import BandPower, Bands, SlowPotential
 from realm.signal.filters import LineNotch
 from realm.signal.guard import Guard, GuardLimits, fit_limits
 from realm.signal.normalize import NormalizationFit, NormalizationStatistics, Normalize
 from realm.signal.reference import CommonAverage
-from realm.signal.stage import Banded, Features, Guarded, Stage
+from realm.signal.stage import Banded, Feature, Features, Guarded, Stage
 
 __all__ = [
     "BandPower",

@@ -86,15 +86,15 @@ class Binning:
         return [self.end(k) for k in range(self.n_bins(start), self.n_bins(stop) + 1)]
 
     def cuts(self, x: Banded, start: int) -> tuple[Counts, Counts]:
-        """Where the bins that a chunk completes begin and end in it, and all samples of each.
+        """The rows of the bins that a chunk completes, and how many samples each bin has.
 
         Args:
             x: the chunk.
             start: raw samples before it.
 
         Returns:
-            Rows of the chunk, the first bin from row 0, with the begin of the unfinished bin last;
-            and how many samples each bin holds, those of earlier chunks included.
+            The row where each bin starts; the last entry starts the unfinished bin. And the number
+            of samples of each bin, those of earlier chunks included.
         """
         before = start // self.factor
         ends = [end // self.factor for end in self._ends(start, start + raw_samples(x))]

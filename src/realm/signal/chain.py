@@ -22,17 +22,15 @@ from realm.signal.checks import (
 )
 from realm.signal.config import SLOW_NAME, SignalConfig, resolve_bands
 from realm.signal.decimation import Decimation, decimation_factor
-from realm.signal.features import Bands, Feature, make_feature
+from realm.signal.features import Bands, make_feature
 from realm.signal.filters import LineNotch
 from realm.signal.guard import Guard, GuardLimits, fit_limits
 from realm.signal.normalize import NormalizationFit, NormalizationStatistics, Normalize
 from realm.signal.reference import FEWEST, CommonAverage
-from realm.signal.stage import Features, Floats, Stage, Step
+from realm.signal.stage import Feature, Features, Floats, Stage, Step
 
 BLOCK_VALUES = 1 << 18  # samples times channels that are worked on at once: bounded memory
 NOTCH_REACH = 2.0  # harmonics up to this many times the highest band edge are removed
-POWER_FLOOR = 1e-4  # of a channel's scale, as an amplitude
-POWER_FLOOR_UNFITTED = 1e-12  # volts
 
 
 class ChainState(NamedTuple):
@@ -97,7 +95,7 @@ class SignalChain:
         power = [column for column, taken in enumerate(self.logarithmic) if taken]
         stages += [Bands(parts), self._binning]
         if power:
-            stages.append(LogPower(power, self._power_floor()))
+            stages.append(LogPower(power, self.limits.power_floor()))
         if self.normalization is not None:
             stages.append(Normalize(self.normalization))
         return stages
@@ -109,11 +107,6 @@ class SignalChain:
             settings = {"smoothing_ms": self.config.smoothing_ms} | settings
         settings["band_hz"] = band_hz
         return make_feature(name, settings, self.n_channels, self.filter_rate_hz)
-
-    def _power_floor(self) -> Floats:
-        if not self.limits.fitted:
-            return np.full(self.n_channels, POWER_FLOOR_UNFITTED**2)
-        return np.asarray(np.square(POWER_FLOOR * self.limits.scale))
 
     @property
     def engine(self) -> str:

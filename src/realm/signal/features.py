@@ -16,7 +16,6 @@ and a recipe chooses it by that name:
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
@@ -25,77 +24,11 @@ import numpy as np
 
 from realm import extensions
 from realm.signal.filters import Filtered, Sections, bandpass, highpass, in_series, lowpass
-from realm.signal.stage import Banded, Floats, Guarded
+from realm.signal.stage import Banded, Feature, Floats, Guarded
 
 SLOW_ORDER = 4
 HIGHPASS_ORDER = 2
 BAND_ORDER = 3
-
-
-class Feature(ABC):
-    """One number for every sample of every channel: the base class of all kinds.
-
-    A kind takes these four arguments, and its settings, by keyword.
-
-    Args:
-        name: of the feature.
-        band_hz: (low, high), the frequencies that it looks at. Decimation and line noise removal
-            keep this band clean.
-        n_channels: columns of the samples.
-        sampling_rate_hz: of the samples that arrive, which may have been decimated.
-    """
-
-    # True for a power, above zero and in volts squared: its logarithm is taken after binning.
-    logarithmic = False
-
-    def __init__(
-        self, name: str, band_hz: tuple[float, float], n_channels: int, sampling_rate_hz: float
-    ) -> None:
-        self.name, self.band_hz = name, band_hz
-        self.n_channels, self.sampling_rate_hz = n_channels, sampling_rate_hz
-
-    @property
-    @abstractmethod
-    def latency_ms(self) -> float:
-        """Its group delay, in ms; a number of the class will do."""
-
-    def describe(self) -> str:
-        """One line for people."""
-        low, high = self.band_hz
-        return f"{self.name}: {type(self).__name__} {low:g} to {high:g} Hz"
-
-    @abstractmethod
-    def initial_state(self) -> Floats:
-        """The state before the first sample, float64 (rows, channels); always of this shape."""
-
-    @abstractmethod
-    def step(self, x: Guarded, state: Floats) -> tuple[Floats, Floats]:
-        """The feature of one chunk of any length, (samples, channels), and the state after it.
-
-        It must not depend on how a stream is cut into chunks, nor change `x` or `state`. Samples
-        are finite; those under `x.bad` were replaced. Channels do not mix.
-        """
-
-    def array_names(self) -> tuple[str, ...]:
-        """Names of `arrays`."""
-        return tuple(self.arrays())
-
-    def arrays(self) -> dict[str, Floats]:
-        """What a bundle carries so that a rig computes the same to the bit: none by default."""
-        return {}
-
-    def use(self, arrays: Mapping[str, Floats]) -> None:
-        """Compute with the arrays of a bundle, which have the names and shapes of `arrays`.
-
-        By default they must equal `arrays`. A kind whose numbers may round differently on another
-        machine overrides it, checks what it is given, and computes with that.
-
-        Raises:
-            ValueError: they are not what the settings give.
-        """
-        for name, own in self.arrays().items():
-            if not np.array_equal(own, arrays[name]):
-                raise ValueError(f"expected {name!r} as the settings give it, got other numbers")
 
 
 class SlowPotential(Filtered, Feature):

@@ -16,6 +16,8 @@ from realm.signal.stage import Counts, Flags, Floats, Guarded
 
 SATURATED_SCALE = 3.0  # identical samples this far out are a rail, nearer in they may be a pause
 SHORTEST_RUN = 3  # repeats; fewer are ordinary in coarsely quantized recordings
+POWER_FLOOR = 1e-4  # of a channel's scale, as an amplitude
+POWER_FLOOR_UNFITTED = 1e-12  # volts
 LARGEST = 1e6  # volts; beyond it nothing is a signal, fitted or not
 DEAD_SHARE = 0.05  # of the median scale of the channels: less variation than this is none
 MOSTLY = 0.5  # share of bad samples from which a channel is dead
@@ -40,6 +42,12 @@ class GuardLimits:
         """How far from the centre a sample may lie, in volts (channels,)."""
         widest = np.full(len(self.scale), LARGEST)
         return np.minimum(limit_scale * self.scale, widest) if self.fitted else widest
+
+    def power_floor(self) -> Floats:
+        """A power far below any signal, volts squared (channels,): it keeps logarithms finite."""
+        if not self.fitted:
+            return np.full(len(self.scale), POWER_FLOOR_UNFITTED**2)
+        return np.asarray(np.square(POWER_FLOOR * self.scale))
 
 
 class HoldState(NamedTuple):

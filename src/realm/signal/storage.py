@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.signal.config import SignalConfig
-from realm.signal.features import Bands, Feature
+from realm.signal.features import Bands
 from realm.signal.filters import Filtered, LineNotch
 from realm.signal.guard import GuardLimits
 from realm.signal.normalize import NormalizationStatistics
-from realm.signal.stage import Floats, Stage
+from realm.signal.stage import Feature, Floats, Stage
 
 FORMAT = 1
 UNDECIMATED = {"decimate_to_hz": 0.0}  # chains from before there was a choice

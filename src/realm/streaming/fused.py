@@ -87,7 +87,7 @@ def project(x: Any, matrix: Any, out: Any) -> None:
 
 
 @compiled(any_order=True)
-def normed(x: Any, out: Any) -> None:
+def rms_norm(x: Any, out: Any) -> None:
     """Divide by the root mean square."""
     total = ZERO
     for j in range(x.size):
@@ -115,7 +115,9 @@ def convolve(now: Any, past: Any, taps: Any, bias: Any, out: Any) -> None:
 
 
 @compiled(any_order=True)
-def remember(inner: Any, dt: Any, decay: Any, skip: Any, B: Any, C: Any, ssm: Any, y: Any) -> None:
+def update_state(
+    inner: Any, dt: Any, decay: Any, skip: Any, B: Any, C: Any, ssm: Any, y: Any
+) -> None:
     """Move the state space (I, N) on by one bin and read it; step sizes before softplus."""
     heads, n = dt.size, B.size
     width = inner.size // heads
@@ -181,7 +183,7 @@ def decode(
         x[:] = adapter_bias
         project(features[b], adapter, x)
         for layer in range(L):
-            normed(x, unit)
+            rms_norm(x, unit)
             wide[:] = projection_bias[layer]
             project(unit, projection[layer], wide)
             convolve(wide[width:ends], past[layer], conv[layer], conv_bias[layer], mixed)
@@ -189,10 +191,10 @@ def decode(
             for j in range(N):
                 B[j] += into[layer, 0, j]
                 C[j] += into[layer, 1, j]
-            remember(mixed[:width], wide[ends:], decay[layer], skip[layer], B, C, ssm[layer], y)
+            update_state(mixed[:width], wide[ends:], decay[layer], skip[layer], B, C, ssm[layer], y)
             for j in range(width):
                 y[j] *= silu(wide[j])
-            normed(y, y)
+            rms_norm(y, y)
             project(y, out_matrix[layer], x)
         row = out[b]
         row[:] = head_bias

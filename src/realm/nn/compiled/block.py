@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from realm.nn.compiled import chunks
-from realm.nn.compiled.conv import convolve, convolve_back
-from realm.nn.compiled.norm import gate_and_norm, gate_and_norm_back
+from realm.nn.compiled.conv import convolve, convolve_backward
+from realm.nn.compiled.norm import gate_and_norm, gate_and_norm_backward
 from realm.nn.norms import EPSILON
 
 Array = NDArray[np.floating]
@@ -35,7 +35,7 @@ class Parameters(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the way back needs, beginning with what the way there is given."""
+    """What the backward pass needs, beginning with the inputs of the forward pass."""
 
     x: Array  # (s, l, d)
     past: Array  # (s, k - 1, i + 2 n)
@@ -112,7 +112,7 @@ class Scratch:
         return self.take(name, *array.shape)
 
 
-def there(kept: Kept, known: Parameters, out: Array, scratch: Scratch) -> None:
+def forward_block(kept: Kept, known: Parameters, out: Array, scratch: Scratch) -> None:
     """Fill `kept` and `out` (s, l, d)."""
     inner = kept.y.shape[2]
     np.matmul(kept.x, known.project.T, out=kept.projected)
@@ -149,7 +149,7 @@ def there(kept: Kept, known: Parameters, out: Array, scratch: Scratch) -> None:
     np.matmul(normed, known.out.T, out=out)
 
 
-def back(
+def backward_block(
     kept: Kept,
     known: Parameters,
     given: Given,
@@ -165,7 +165,7 @@ def back(
     g_projected, g_y = scratch.like("g_projected", kept.projected), scratch.like("g_y", kept.y)
     normed = scratch.take("normed", *kept.scale.shape, inner)
     g_normed = np.matmul(given.x, known.out, out=scratch.like("g_normed", normed))
-    gate_and_norm_back(
+    gate_and_norm_backward(
         kept.y,
         kept.convolved,
         kept.projected,
@@ -181,8 +181,10 @@ def back(
     )
     _add_product(g_known.out, given.x, normed, scratch)
     g_convolved = scratch.like("g_convolved", kept.convolved)
-    _back_through_state(kept, known, g_y, given, wanted, g_convolved, g_projected, g_known, scratch)
-    convolve_back(
+    _backward_through_state(
+        kept, known, g_y, given, wanted, g_convolved, g_projected, g_known, scratch
+    )
+    convolve_backward(
         kept.projected,
         kept.past,
         inner,
@@ -202,7 +204,7 @@ def back(
     np.matmul(g_projected, known.project, out=wanted.x)
 
 
-def _back_through_state(
+def _backward_through_state(
     kept: Kept,
     known: Parameters,
     g_y: Array,
@@ -227,7 +229,7 @@ def _back_through_state(
     np.matmul(C.swapaxes(2, 3), cut, out=g_states[:, :-1])
     np.matmul(cut, kept.states[:, :-1].swapaxes(2, 3), out=gC)
     passed_on = scratch.take("passed_on", *kept.states[:, 1:].shape[:2], kept.heads)
-    chunks.carry_back(kept.in_chunks(from_start), kept.states, g_states, passed_on)
+    chunks.carry_backward(kept.in_chunks(from_start), kept.states, g_states, passed_on)
     wanted.state[:] = g_states[:, 0]
 
     # 2. Through what the chunk gave to its final state.
@@ -240,7 +242,7 @@ def _back_through_state(
     mixing = scratch.take("mixing", len(overlap), kept.heads, *overlap.shape[1:])
     np.matmul(g_inside, kept.by_head(u).swapaxes(2, 3), out=mixing)
     g_overlap = scratch.like("g_overlap", overlap)
-    chunks.mix_back(kept.in_row(kept.decay), overlap, mixing, g_overlap)
+    chunks.mix_backward(kept.in_row(kept.decay), overlap, mixing, g_overlap)
     shared = g_overlap.reshape(*cut.shape[:3], -1)
     gC += np.matmul(shared, B)
     gB += np.matmul(shared.swapaxes(2, 3), C)
@@ -262,7 +264,9 @@ def _back_through_state(
         g_decay,
     )
     first, q = g_projected.shape[2] - kept.heads, overlap.shape[2]
-    chunks.steps_back(kept.dt, known.A, passed_on, g_dt, g_decay, q, first, g_projected, g_known.A)
+    chunks.steps_backward(
+        kept.dt, known.A, passed_on, g_dt, g_decay, q, first, g_projected, g_known.A
+    )
 
 
 def _fading(kept: Kept, scratch: Scratch) -> tuple[Array, Array]:

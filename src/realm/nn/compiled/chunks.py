@@ -79,7 +79,7 @@ def mix(decay: Any, overlap: Any, mixing: Any) -> None:
 
 
 @compiled(any_order=True)
-def mix_back(decay: Any, overlap: Any, mixing: Any, g_overlap: Any) -> None:
+def mix_backward(decay: Any, overlap: Any, mixing: Any, g_overlap: Any) -> None:
     """The gradient of mixing (g, h, q, q) becomes mixing; g_overlap (g, q, q) is filled."""
     lowest = decay.dtype.type(LOWEST_EXPONENT)
     chunks, heads, q, _ = mixing.shape
@@ -116,7 +116,7 @@ def carry(from_start: Any, states: Any) -> None:
 
 
 @compiled(any_order=True)
-def carry_back(from_start: Any, states: Any, g_states: Any, passed_on: Any) -> None:
+def carry_backward(from_start: Any, states: Any, g_states: Any, passed_on: Any) -> None:
     """Back over the chunks; g_states (s, c + 1, n, i) holds what was read from each state.
 
     passed_on (s, c, h) is filled with what the final state of a chunk gives to its decay.
@@ -179,7 +179,7 @@ def collect(
 
 
 @compiled(any_order=True)
-def steps_back(
+def steps_backward(
     dt: Any,
     A: Any,
     passed_on: Any,

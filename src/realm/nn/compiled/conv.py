@@ -63,7 +63,7 @@ def convolve(
 
 
 @compiled(any_order=True)
-def convolve_back(
+def convolve_backward(
     projected: Any,
     past: Any,
     first: int,

@@ -16,7 +16,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from realm.nn.compiled.block import Array, Given, Kept, Parameters, Scratch, back, there
+from realm.nn.compiled.block import (
+    Array,
+    Given,
+    Kept,
+    Parameters,
+    Scratch,
+    backward_block,
+    forward_block,
+)
 
 # Size of the largest buffer of a block; a few of them share the cache of a core.
 BLOCK_BYTES = 1 << 20
@@ -58,7 +66,7 @@ class _FusedMixer(torch.autograd.Function):
         out = np.empty_like(kept.x)
         scratch = Scratch(out.dtype)
         for block in _blocks(kept):
-            there(kept.rows(block), known, out[block], scratch)
+            forward_block(kept.rows(block), known, out[block], scratch)
         ctx.known, ctx.kept = known, kept
         ctx.save_for_backward(x, past, state, *parameters)  # refuses what was changed in place
         heard, channels = past.shape[1:]
@@ -79,7 +87,7 @@ class _FusedMixer(torch.autograd.Function):
         wanted, scratch = Given(*(np.empty_like(a) for a in given)), Scratch(g_end.dtype)
         for block in _blocks(kept):
             rows = kept.rows(block), known, given.rows(block), wanted.rows(block)
-            back(*rows, g_known, scratch)
+            backward_block(*rows, g_known, scratch)
         g_x, g_past, g_state = (torch.from_numpy(array) for array in wanted)
         g_before = g_state.view(_by_head(g_final)).permute(0, 2, 3, 1)
         return g_x, g_past, g_before, None, *map(torch.from_numpy, g_known)

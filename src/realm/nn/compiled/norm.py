@@ -31,7 +31,7 @@ def gate_and_norm(
 
     y (s, l', i) from inside the chunks, to which `across` (s, l', i) times from_start (s, l', h)
     is added in place; convolved (s, l', i + ...) begins with x; projected (s, l, columns); skip
-    and weight (i,); scale (s, l) is filled for the way back; out (s, l, i).
+    and weight (i,); scale (s, l) is filled for the backward pass; out (s, l, i).
     """
     one, width, heads = weight.dtype.type(1), weight.size, from_start.shape[2]
     p = width // heads
@@ -55,7 +55,7 @@ def gate_and_norm(
 
 
 @compiled(any_order=True)
-def gate_and_norm_back(
+def gate_and_norm_backward(
     y: Any,
     convolved: Any,
     projected: Any,

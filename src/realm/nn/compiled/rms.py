@@ -14,7 +14,7 @@ from realm.compiling import compiled
 
 @compiled(any_order=True)
 def norm(x: Any, weight: Any, epsilon: Any, scale: Any, out: Any) -> None:
-    """Fill out (n, d), and scale (n,), one over the root mean square, for the way back."""
+    """Fill out (n, d), and scale (n,), one over the root mean square, for the backward pass."""
     one, width = weight.dtype.type(1), weight.size
     for t in range(len(x)):
         seen, row, total = x[t], out[t], epsilon * width
@@ -27,7 +27,7 @@ def norm(x: Any, weight: Any, epsilon: Any, scale: Any, out: Any) -> None:
 
 
 @compiled(any_order=True)
-def norm_back(x: Any, weight: Any, scale: Any, g_out: Any, g_x: Any, g_weight: Any) -> None:
+def norm_backward(x: Any, weight: Any, scale: Any, g_out: Any, g_x: Any, g_weight: Any) -> None:
     """Fill g_x (n, d); g_weight (d,) is summed."""
     width = weight.size
     for t in range(len(x)):
@@ -71,7 +71,7 @@ class _FusedNorm(torch.autograd.Function):
         """Compute the gradients of x and of the weight."""
         x, weight, scale = ctx.saved_tensors
         g_x, g_weight = torch.empty_like(x), torch.zeros_like(weight)
-        norm_back(
+        norm_backward(
             _rows(x),
             _array(weight),
             _array(scale.flatten()),
