@@ -108,7 +108,7 @@ def _mat5(path: Path) -> dict[str, Any]:
 
     try:
         content: dict[str, Any] = loadmat(path)
-    except (ValueError, TypeError, OSError, MatReadError, NotImplementedError) as error:
+    except (ValueError, TypeError, IndexError, OSError, MatReadError, NotImplementedError) as error:
         raise ValueError(
             f"{path}: expected a MATLAB file, but it cannot be read ({error}); copy it again"
         ) from error

@@ -141,7 +141,7 @@ def _mat5(path: Path) -> Container:
 
     try:
         content = loadmat(path)
-    except (ValueError, TypeError, MatReadError) as error:
+    except (ValueError, TypeError, IndexError, MatReadError) as error:
         raise OSError(str(error)) from error
     arrays: dict[str, NDArray[Any]] = {}
 
