@@ -127,6 +127,8 @@ MOVED = {
     "realm.nn.gated_norm": "realm.nn.norms",
     "realm.nn.rms_norm": "realm.nn.norms",
     "realm.nn.ssd_blocked": "realm.nn.ssd",
+    "realm.nn.gru": "realm.nn.recurrent",
+    "realm.nn.lstm": "realm.nn.recurrent",
     "realm.onnx_step": "realm.decoder.onnx_step",
     "realm.run": "realm.runs.run",
     "realm.signal.coefficients": "realm.signal.storage",

@@ -28,6 +28,7 @@ from pydantic_core import PydanticCustomError
 from realm.data.config import DataConfig
 from realm.files import sha256_json
 from realm.methods.registry import BaselinesConfig, section_of
+from realm.nn.encoders import EncoderSettings, settings_class
 from realm.signal import SignalConfig
 from realm.training.config import CalibrateConfig, DistillConfig, PretrainConfig, Strict
 from realm.training.tracking import TrackingConfig
@@ -217,7 +218,7 @@ def _override(content: dict[str, Any], override: str) -> None:
 def _explain(problem: Any, content: dict[str, Any]) -> str:
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        valid = ", ".join(_valid_keys(problem["loc"][:-1]))
+        valid = ", ".join(_valid_keys(problem["loc"][:-1], content))
         section = ".".join(str(part) for part in problem["loc"][:-1]) or "the recipe"
         return f"unknown key {where!r}; valid keys of {section} are: {valid}"
     if problem["type"] == "behavior_missing":
@@ -227,14 +228,15 @@ def _explain(problem: Any, content: dict[str, Any]) -> str:
     return f"{where}: {problem['msg']}, got {problem['input']!r}"
 
 
-def _valid_keys(location: Sequence[Any]) -> list[str]:
+def _valid_keys(location: Sequence[Any], content: Any) -> list[str]:
     """Names of the fields of the section at `location`."""
     section: Any = Recipe
     for part in location:
+        content = content.get(part) if isinstance(content, dict) else None
         annotation = _annotation(section, part)
         if annotation is None:
             break
-        section = annotation
+        section = settings_class(content) if annotation is EncoderSettings else annotation
     if is_dataclass(section):
         return [field.name for field in fields(section)]
     return list(section.model_fields)

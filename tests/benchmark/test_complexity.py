@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,21 +22,21 @@ from realm.methods.kalman_fit import LAGS_MS
 from realm.methods.ridge import RidgeDecoder
 from realm.nn.adapters import SessionInfo
 from realm.nn.encoder import EncoderConfig
-from realm.nn.gru import GRUEncoder
-from realm.nn.lstm import LSTMEncoder
+from realm.nn.encoders import EncoderSettings
 from realm.nn.patch_transformer import PatchTransformer
+from realm.nn.recurrent import GRUSettings, LSTMSettings
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
-from realm.nn.transformer import CausalTransformerEncoder
+from realm.nn.transformer import TransformerSettings
 
 SESSION = SessionInfo("day0", "sim", tuple("abcdef"), 3)
 CONFIG = EncoderConfig(layers=2, d_model=64, d_state=16, headdim=32)
 CONTEXT = 40
-ENCODERS: dict[str, Callable[[], Any]] = {
-    "mamba": lambda: None,
-    "gru": lambda: GRUEncoder(64, 2),
-    "lstm": lambda: LSTMEncoder(64, 1),
-    "transformer": lambda: CausalTransformerEncoder(64, 2, CONTEXT, 32),
+ENCODERS: dict[str, EncoderSettings] = {
+    "mamba": CONFIG,
+    "gru": GRUSettings(d_model=64, layers=2),
+    "lstm": LSTMSettings(d_model=64, layers=1),
+    "transformer": TransformerSettings(d_model=64, context_bins=CONTEXT),
 }
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
 
@@ -73,7 +71,7 @@ def windows(time: int) -> Windows:
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_step_of_one_bin_multiplies_as_often_as_the_formula_says(name: str) -> None:
-    student = Student(CONFIG, [SESSION], 2, ENCODERS[name]()).eval()
+    student = Student(ENCODERS[name], [SESSION], 2).eval()
     expected, state = student_complexity(student, "day0"), student.initial_state(1)
     with torch.no_grad():
         _, state = student.step(torch.randn(1, CONTEXT, 6, 3), state, "day0")  # fills the context

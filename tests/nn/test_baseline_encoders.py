@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from contract import check_causal_part, check_gradients, check_rows_independent
 from nn_cases import BANDS, MONDAY, OTHER, TUESDAY
 
-from realm.nn.lstm import LSTMEncoder
+from realm.nn.recurrent import LSTMEncoder, LSTMSettings
 from realm.nn.student import Student
-from realm.nn.transformer import CausalTransformerEncoder
+from realm.nn.transformer import CausalTransformerEncoder, TransformerSettings
 
 WIDTH = 16
 PARTS = {
@@ -84,8 +84,12 @@ def test_forward_is_the_step_from_silence(name):
 
 @pytest.mark.parametrize("name", ["lstm", "transformer"])
 def test_a_student_can_carry_them(name):
-    encoder = make(name, torch.float32)
-    student = Student(None, [MONDAY, TUESDAY, OTHER], 2, encoder)
+    settings = {
+        "lstm": LSTMSettings(d_model=WIDTH, layers=2),
+        "transformer": TransformerSettings(d_model=WIDTH, headdim=8, context_bins=20),
+    }
+    torch.manual_seed(0)
+    student = Student(settings[name], [MONDAY, TUESDAY, OTHER], 2)
     x = torch.randn(2, 50, 3, BANDS)
     check_causal_part(
         lambda features, state: student.step(features, state, MONDAY.session_id),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from nn_cases import BANDS, MONDAY, OTHER, SMALL, TUESDAY
 
 from realm.nn.encoder import CausalEncoder
-from realm.nn.gru import GRUEncoder
 from realm.nn.mamba2 import Mamba2
+from realm.nn.recurrent import GRUEncoder, GRUSettings
 from realm.nn.student import Student
 
 SESSIONS = [MONDAY, TUESDAY, OTHER]
@@ -34,7 +34,7 @@ def make(name: str, dtype: torch.dtype):
     if name == "student":
         part = Student(SMALL, SESSIONS, 2)
     elif name == "student with a GRU":
-        part = Student(None, SESSIONS, 2, encoder=GRUEncoder(16))
+        part = Student(GRUSettings(d_model=16), SESSIONS, 2)
     elif name == "mamba2":
         part = Mamba2(16, d_state=8, headdim=8)
     elif name == "encoder":

@@ -9,7 +9,7 @@ from torch import Tensor
 from realm.nn import fusing
 from realm.nn.compiled.gru import fused_gru_layer
 from realm.nn.fusing import FUSED_LENGTH
-from realm.nn.gru import GRUEncoder, GRUState
+from realm.nn.recurrent import GRUEncoder, GRUState
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,7 +7,7 @@ import torch
 from nn_cases import DIMS, MONDAY, OTHER, SMALL, TUESDAY, draw_windows
 
 from realm.nn.adapters import SessionInfo
-from realm.nn.gru import GRUEncoder
+from realm.nn.recurrent import GRUSettings
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 
@@ -19,7 +19,7 @@ def model(request):
     torch.manual_seed(0)
     if request.param == "teacher":
         return Teacher(SMALL, SESSIONS, DIMS)
-    return Student(SMALL, SESSIONS, DIMS, GRUEncoder(16) if request.param == "gru" else None)
+    return Student(GRUSettings(d_model=16) if request.param == "gru" else SMALL, SESSIONS, DIMS)
 
 
 def test_rows_come_in_the_order_of_the_groups(model):
@@ -131,8 +131,6 @@ class TestTeacher:
             )
 
 
-def test_a_model_without_sessions_or_encoder_is_refused():
+def test_a_model_without_sessions_is_refused():
     with pytest.raises(ValueError, match="at least one session"):
         Student(SMALL, [], 2)
-    with pytest.raises(ValueError, match="got neither"):
-        Student(None, SESSIONS, 2)

@@ -16,7 +16,7 @@ from realm import cli
 from realm.decoder.bundling import bundle_decoder, bundle_model
 from realm.decoder.decoder import Decoder
 from realm.nn.adapters import SessionInfo
-from realm.nn.gru import GRUEncoder
+from realm.nn.recurrent import GRUEncoder
 from realm.nn.student import Student
 from realm.recipe import load_recipe
 from realm.recordings.open import open_recording

@@ -56,7 +56,7 @@ def draw_trials(recipe: Recipe, method: str, trials: int, seed: int) -> list[Set
             f"expected 1 trial or more of one of {', '.join(names())}, got {trials} of {method!r}; "
             "correct --method or --trials"
         )
-    space = found.space
+    space = {key: found.space[key] for key in found.space if _has(recipe, key)}
     drawn = [{key: setting(recipe, key) for key in space}]
     for trial in range(1, trials):
         generator = random.Random(f"{seed}/{method}/{trial}")
@@ -73,6 +73,15 @@ def setting(recipe: Recipe, key: str) -> Any:
     for part in key.split("."):
         value = value[part]
     return value
+
+
+def _has(recipe: Recipe, key: str) -> bool:
+    """False for a setting that another kind of encoder than the recipe's would have."""
+    try:
+        setting(recipe, key)
+    except KeyError:
+        return False
+    return True
 
 
 def with_settings(recipe: Recipe, settings: Settings) -> Recipe:

@@ -217,7 +217,7 @@ def _content(
 
 
 def _bundle(decoder: StreamingDecoder) -> dict[str, Any]:
-    bundle, sizes = decoder.bundle, decoder.bundle.sizes
+    bundle = decoder.bundle
     return {
         "sha256": bundle.sha256,
         "session_id": bundle.session_id,
@@ -231,7 +231,7 @@ def _bundle(decoder: StreamingDecoder) -> dict[str, Any]:
         "behavior_unit": bundle.behavior_unit,
         "target": bundle.target,
         "quorum": bundle.quorum,
-        "student": f"{sizes.layers} layers, width {sizes.d_model}, state {sizes.d_state}",
+        "student": bundle.sizes.summary(),
         "engine": decoder.engine,
         "signal_engine": decoder.signal_engine,
         "made_with": dict(bundle.versions),

@@ -11,30 +11,14 @@ from numpy.typing import NDArray
 
 from realm.decoder.decoder import MANIFEST, Decoder
 from realm.files import read_json, sha256_file
-from realm.nn.encoder import CausalEncoder
+from realm.nn.encoders import kind_of, trained_encoder
 from realm.nn.student import Student
 from realm.streaming.bundle import Bundle
-from realm.streaming.weights import StudentSizes
+from realm.streaming.encoders import sizes_of
 from realm.versions import versions
 
 AT_REST = ("velocity", "speed")  # targets whose neutral value is zero: stand still
 PACKAGES = ("numpy", "scipy", "safetensors", "numba", "torch")
-# Parameters of a mixer under their names in a bundle.
-MIXER = {
-    "to_gate.weight": "gate.weight",
-    "to_gate.bias": "gate.bias",
-    "to_xBC.weight": "xBC.weight",
-    "to_dt.weight": "dt.weight",
-    "to_dt.bias": "dt.bias",
-    "conv_weight": "conv.weight",
-    "conv_bias": "conv.bias",
-    "B_bias": "B_bias",
-    "C_bias": "C_bias",
-    "A_log": "A_log",
-    "D": "D",
-    "norm_weight": "out_norm",
-    "out.weight": "out.weight",
-}
 
 
 def bundle_model(
@@ -72,20 +56,19 @@ def bundle_decoder(
     """
     chosen = decoder.initial_state(session_id).session_id
     recipe, chain = decoder.fitted_recipe, decoder.chain(chosen)
-    weights = _weights(decoder.student_, chosen)
-    names = decoder.behavior_names_
-    sizes = recipe.distill.encoder.mixer_arguments()
-    del sizes["timescale_bins"]  # says where training began
+    settings, names = recipe.distill.encoder, decoder.behavior_names_
+    kind = kind_of(settings)
+    sizes = sizes_of(kind)
+    weights = _weights(decoder.student_, kind, chosen)
     mean = np.zeros(len(names)) if recipe.data.target in AT_REST else weights["scale.mean"]
     return Bundle(
         session_id=chosen,
         subject=decoder.student_.adapters.session(chosen).subject,
         chain=chain,
-        sizes=StudentSizes(
-            features=chain.n_channels * chain.n_bands,
-            behavior=len(names),
-            layers=recipe.distill.encoder.layers,
-            **sizes,
+        sizes=sizes(
+            chain.n_channels * chain.n_bands,
+            len(names),
+            **{name: getattr(settings, name) for name in sizes.setting_names()},
         ),
         weights=weights,
         lookahead_bins=decoder.lookahead_bins,
@@ -99,12 +82,13 @@ def bundle_decoder(
     )
 
 
-def _weights(student: Student, session_id: str) -> dict[str, NDArray[np.float64]]:
+def _weights(student: Student, kind: str, session_id: str) -> dict[str, NDArray[np.float64]]:
     """The student's numbers for one session in float64, its adapter as one matrix."""
-    if not isinstance(student.encoder, CausalEncoder):
+    arrays = trained_encoder(kind).arrays
+    if arrays is None:
         raise ValueError(
-            f"expected a student with a Mamba-2 encoder, got {type(student.encoder).__name__}; "
-            "bundle the student of a run, not a baseline"
+            f"encoder {kind!r}: expected one whose arrays can be bundled, but it gives none; "
+            "repair the package that adds it"
         )
     exact = copy.deepcopy(student).double()
     mean, std = exact.head.scale(session_id)
@@ -115,13 +99,8 @@ def _weights(student: Student, session_id: str) -> dict[str, NDArray[np.float64]
         "head.bias": exact.head.linear.bias,
         "scale.mean": mean,
         "scale.std": std,
+        **arrays(exact.encoder),
     }
-    for index, (norm, mixer) in enumerate(
-        zip(exact.encoder.norms, exact.encoder.mixers, strict=True)
-    ):
-        tensors[f"layers.{index}.norm"] = norm.weight
-        values = dict(mixer.named_parameters())
-        tensors |= {f"layers.{index}.{MIXER[name]}": value for name, value in values.items()}
     return {
         name: np.ascontiguousarray(tensor.detach().cpu().numpy())
         for name, tensor in tensors.items()

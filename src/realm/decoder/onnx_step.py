@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 
 from realm.files import write_bytes
 from realm.streaming import Bundle
+from realm.streaming.encoders import MAMBA2
 from realm.streaming.packed import Packed, pack
 from realm.streaming.runtime import make_student
 from realm.streaming.student import EPSILON, LOWEST_EXPONENT, NEGLIGIBLE
+from realm.streaming.weights import StudentSizes
 
 OPSET, IR_VERSION = 18, 9  # of 2023: also for runtimes that are not new
 TOLERANCE = 1e-4  # of the behavior's deviation, as for the runtime in float32
@@ -66,9 +68,14 @@ def build_step(bundle: Bundle) -> bytes:
     """The graph as the bytes of an ONNX file.
 
     Raises:
-        ValueError: onnx is not installed.
+        ValueError: onnx is not installed, or the bundle's encoder has no graph.
     """
     onnx, _ = onnx_libraries()
+    if not isinstance(bundle.sizes, StudentSizes):
+        raise ValueError(
+            f"--onnx: expected a bundle with the encoder {MAMBA2!r}, got {bundle.sizes.kind!r}, "
+            "which has no graph; decode with the bundle itself (realm live)"
+        )
     p = pack(bundle.weights, bundle.sizes, np.float32)
     graph = Graph(onnx)
     _student(graph, p)

@@ -22,6 +22,7 @@ from realm.methods.experiment import Decode, Decoding, Experiment, deployed_para
 from realm.methods.method import Design, Method, OneOf
 from realm.methods.networks import OwnTraining, own_training, sizes, trained_like_student
 from realm.nn.encoder import EncoderConfig
+from realm.nn.encoders import AnyEncoder
 from realm.nn.losses import task_loss
 from realm.nn.teacher import Teacher
 from realm.progress import Report
@@ -38,7 +39,7 @@ LARGE = OneOf((128, 192)), OneOf((2, 3))  # widths and layers that a tuning draw
 class BidirectionalConfig(OwnTraining):
     """The teacher's kind of network, trained like the student with the task loss alone."""
 
-    encoder: EncoderConfig = EncoderConfig(layers=2, d_model=128)
+    encoder: AnyEncoder = EncoderConfig(layers=2, d_model=128)
 
 
 class BidirectionalObjective:

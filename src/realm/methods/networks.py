@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import nn
 
 from realm.data.sessions import PreparedSession
 from realm.methods.complexity import Complexity, student_complexity
@@ -26,10 +25,10 @@ from realm.methods.experiment import (
     us_per_bin,
 )
 from realm.methods.method import Design, LogUniform, Method, OneOf, Space
-from realm.nn.gru import GRUEncoder
-from realm.nn.lstm import LSTMEncoder
+from realm.nn.encoders import EncoderSettings
+from realm.nn.recurrent import GRUSettings, LSTMSettings
 from realm.nn.student import Student
-from realm.nn.transformer import CausalTransformerEncoder
+from realm.nn.transformer import TransformerSettings
 from realm.signal.binning import lookahead_bins
 from realm.training.build import new_student
 from realm.training.config import DistillConfig, Strict
@@ -124,7 +123,13 @@ def sizes(section: str, width: OneOf = WIDTH, layers: OneOf = LAYERS) -> Space:
     return {f"{section}.d_model": width, f"{section}.layers": layers}
 
 
-Encoder = Callable[[Any, Callable[[float], int]], nn.Module | None]  # (settings, bins of seconds)
+# From a baseline's settings and the bins of some seconds to its encoder's; None: the student's.
+Encoder = Callable[[Any, Callable[[float], int]], EncoderSettings | None]
+
+
+def with_encoder(config: DistillConfig, settings: EncoderSettings | None) -> DistillConfig:
+    """The student's training with another encoder, where there is one."""
+    return config if settings is None else config.model_copy(update={"encoder": settings})
 
 
 def in_place_of_student(
@@ -133,19 +138,13 @@ def in_place_of_student(
     """A method that trains a network like the student, without a teacher."""
 
     def train(experiment: Experiment, ours: OwnTraining) -> Decode:
-        config = own_training(experiment.distill, ours)
         bin_ms = experiment.sessions[0].bin_ms
 
         def bins(seconds: float) -> int:
             return max(1, round(seconds * 1000 / bin_ms))
 
-        student = new_student(
-            experiment.sessions,
-            experiment.label_s,
-            config,
-            experiment.seed,
-            lambda: encoder(ours, bins),
-        )
+        config = with_encoder(own_training(experiment.distill, ours), encoder(ours, bins))
+        student = new_student(experiment.sessions, experiment.label_s, config, experiment.seed)
         result = distill(
             student,
             None,
@@ -160,9 +159,8 @@ def in_place_of_student(
         return StudentDecoder(student, result.cpu_s, config)
 
     def complexity(design: Design, ours: OwnTraining) -> Complexity:
-        student = new_student(
-            design.sessions, {}, design.distill, 0, lambda: encoder(ours, design.bins)
-        )
+        config = with_encoder(design.distill, encoder(ours, design.bins))
+        student = new_student(design.sessions, {}, config, 0)
         return student_complexity(student, design.widest.session_id)
 
     return Method(name, train, settings, complexity, space=space, **looks)
@@ -180,7 +178,7 @@ def _student_complexity(design: Design, settings: None) -> Complexity:
 GRU = in_place_of_student(
     "gru",
     RecurrentConfig,
-    lambda ours, bins: GRUEncoder(ours.d_model, ours.layers),
+    lambda ours, bins: GRUSettings(d_model=ours.d_model, layers=ours.layers),
     {**trained_like_student("baselines.gru"), **sizes("baselines.gru")},
     order=30,
     colour="#009E73",
@@ -189,7 +187,7 @@ GRU = in_place_of_student(
 LSTM = in_place_of_student(
     "lstm",
     RecurrentConfig,
-    lambda ours, bins: LSTMEncoder(ours.d_model, ours.layers),
+    lambda ours, bins: LSTMSettings(d_model=ours.d_model, layers=ours.layers),
     {**trained_like_student("baselines.lstm"), **sizes("baselines.lstm")},
     order=40,
     colour="#8C6BB1",
@@ -198,8 +196,11 @@ LSTM = in_place_of_student(
 TRANSFORMER_CAUSAL = in_place_of_student(
     "transformer_causal",
     TransformerConfig,
-    lambda ours, bins: CausalTransformerEncoder(
-        ours.d_model, ours.layers, bins(ours.context_s), ours.headdim
+    lambda ours, bins: TransformerSettings(
+        d_model=ours.d_model,
+        layers=ours.layers,
+        headdim=ours.headdim,
+        context_bins=bins(ours.context_s),
     ),
     {
         **trained_like_student("baselines.transformer_causal"),

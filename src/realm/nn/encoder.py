@@ -7,20 +7,36 @@ The output of the last layer is the latent that student and teacher are aligned 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from realm.nn.encoders import EncoderSettings, TrainedEncoder
 from realm.nn.mamba2 import BidirectionalMamba2, Mamba2, Mamba2State
 from realm.nn.norms import RMSNorm
 
+# Parameters of a mixer under their names in a bundle.
+MIXER = {
+    "to_gate.weight": "gate.weight",
+    "to_gate.bias": "gate.bias",
+    "to_xBC.weight": "xBC.weight",
+    "to_dt.weight": "dt.weight",
+    "to_dt.bias": "dt.bias",
+    "conv_weight": "conv.weight",
+    "conv_bias": "conv.bias",
+    "B_bias": "B_bias",
+    "C_bias": "C_bias",
+    "A_log": "A_log",
+    "D": "D",
+    "norm_weight": "out_norm",
+    "out.weight": "out.weight",
+}
 
-class EncoderConfig(BaseModel):
-    """The size of an encoder."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class EncoderConfig(EncoderSettings):
+    """The size of a stack of Mamba-2 mixers."""
 
     layers: PositiveInt = 2
     d_model: PositiveInt = 96
@@ -34,23 +50,6 @@ class EncoderConfig(BaseModel):
     def mixer_arguments(self) -> dict[str, Any]:
         """Return the arguments of `Mamba2` and `BidirectionalMamba2`."""
         return self.model_dump(exclude={"layers"})
-
-
-class StreamingEncoder(Protocol):
-    """What the student asks of an encoder: `CausalEncoder`, `GRUEncoder` or one of your own."""
-
-    d_model: int
-
-    def initial_state(
-        self,
-        batch: int,
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-    ) -> Any:
-        """Return the state of silence before the first bin."""
-
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Encode a chunk (batch, time, d_model) of any length; leave `state` untouched."""
 
 
 class EncoderState(NamedTuple):
@@ -114,3 +113,20 @@ def _layers(
     norms = nn.ModuleList(RMSNorm(config.d_model, eps=1e-5) for _ in range(config.layers))
     mixers = nn.ModuleList(mixer(**config.mixer_arguments()) for _ in range(config.layers))
     return norms, mixers
+
+
+def _arrays(encoder: nn.Module) -> dict[str, Tensor]:
+    if not isinstance(encoder, CausalEncoder):
+        raise ValueError(
+            f"expected a student with a Mamba-2 encoder, got {type(encoder).__name__}; "
+            "bundle the student of a run, not a baseline"
+        )
+    arrays: dict[str, Tensor] = {}
+    for index, (norm, mixer) in enumerate(zip(encoder.norms, encoder.mixers, strict=True)):
+        arrays[f"layers.{index}.norm"] = norm.get_parameter("weight")
+        values = dict(mixer.named_parameters())
+        arrays |= {f"layers.{index}.{MIXER[name]}": value for name, value in values.items()}
+    return arrays
+
+
+MAMBA2 = TrainedEncoder(EncoderConfig, CausalEncoder, BidirectionalEncoder, _arrays)

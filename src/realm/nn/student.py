@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from realm.nn.adapters import SessionInfo
-from realm.nn.encoder import CausalEncoder, EncoderConfig
+from realm.nn.encoders import EncoderSettings, causal_encoder
 from realm.nn.session_model import SessionModel
 
 if TYPE_CHECKING:
@@ -26,21 +26,16 @@ class StudentOutput(NamedTuple):
 class Student(SessionModel):
     """Adapter of the session, causal encoder, linear head.
 
-    `encoder` replaces the Mamba-2 encoder by another causal one, which has `d_model`,
-    `initial_state` and `step` as in `StreamingEncoder`; `config` is then not needed.
+    `config` says which kind of encoder it is, see `realm.streaming.encoders`.
     """
 
     def __init__(
         self,
-        config: EncoderConfig | None,
+        config: EncoderSettings,
         sessions: Sequence[SessionInfo],
         behavior_dims: int,
-        encoder: nn.Module | None = None,
     ) -> None:
-        if encoder is None:
-            if config is None:
-                raise ValueError("expected an EncoderConfig or an encoder, got neither")
-            encoder = CausalEncoder(config)
+        encoder = causal_encoder(config)
         super().__init__(int(encoder.d_model), sessions, behavior_dims)  # type: ignore[arg-type]
         self.encoder: Any = encoder
 

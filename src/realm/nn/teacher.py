@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from realm.nn.adapters import SessionInfo, SessionReadout
-from realm.nn.encoder import BidirectionalEncoder, EncoderConfig
+from realm.nn.encoders import EncoderSettings, bidirectional_encoder
 from realm.nn.session_model import SessionModel
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class Teacher(SessionModel):
     """
 
     def __init__(
-        self, config: EncoderConfig, sessions: Sequence[SessionInfo], behavior_dims: int
+        self, config: EncoderSettings, sessions: Sequence[SessionInfo], behavior_dims: int
     ) -> None:
         super().__init__(config.d_model, sessions, behavior_dims)
         self.readout = SessionReadout(config.d_model, sessions[0].n_bands, sessions)
         self.mask_vector = nn.Parameter(0.1 * torch.randn(config.d_model))
-        self.encoder = BidirectionalEncoder(config)
+        self.encoder = bidirectional_encoder(config)
 
     def add_session(self, session: SessionInfo) -> None:
         """Add a session; what the model computes for the others stays the same bit for bit."""

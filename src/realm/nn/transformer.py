@@ -7,14 +7,26 @@ the other encoders it has no norm after the last layer.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from realm.nn.attention import Geometry, TransformerBlock, check_heads, rotation
+from realm.nn.encoders import EncoderSettings, TrainedEncoder
 
 _BLOCK_BINS = 256  # bins attended at once at least; bounds the mask of long chunks
+
+
+class TransformerSettings(EncoderSettings):
+    """The size of a causal Transformer and how many bins each layer looks back."""
+
+    kind: Literal["transformer"] = "transformer"
+    d_model: int = Field(96, ge=1)
+    layers: int = Field(2, ge=1)
+    headdim: int = Field(32, ge=2)
+    context_bins: int = Field(100, ge=1)
 
 
 class AttentionState(NamedTuple):
@@ -93,3 +105,10 @@ class CausalTransformerEncoder(nn.Module):
         allowed = (back >= 0) & (back < self.context_bins)
         turned = rotation(position, self.headdim, self.context_bins)
         return Geometry(turned.to(x.dtype), allowed)
+
+
+def _causal(ours: TransformerSettings) -> CausalTransformerEncoder:
+    return CausalTransformerEncoder(ours.d_model, ours.layers, ours.context_bins, ours.headdim)
+
+
+TRANSFORMER = TrainedEncoder(TransformerSettings, _causal)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -19,12 +19,12 @@ from typing import Any, Self
 import numpy as np
 
 from realm.signal import SignalChain
+from realm.streaming.encoders import MAMBA2, sizes_of
 from realm.streaming.folder import MANIFEST, Arrays, Content, read_folder, render, write_folder
 from realm.streaming.strict import entries, number, numbers, text, texts, whole
-from realm.streaming.weights import StudentSizes, Weights, check_weights
+from realm.streaming.weights import Sizes, Weights, check_weights
 
 FILTERS = "filter/"  # prefix of the coefficients among the arrays of the signal chain
-SIZES = ("layers", "d_model", "d_state", "headdim", "expand", "conv_kernel")
 MOST_CHANNELS = 10_000
 MOST_DIMS = 1_000
 MOST_BANDS = 64
@@ -40,7 +40,8 @@ class Bundle:
     Attributes:
         session_id, subject: whose electrodes it decodes.
         chain: raw samples in volts to normalized features; knows channel names, rate and bin.
-        sizes, weights: the student, the session's adapter folded into one matrix.
+        sizes, weights: the student, the session's adapter folded into one matrix; `sizes.kind` is
+            its encoder's kind.
         lookahead_bins: future bins that an output waits for.
         behavior_names, behavior_unit: of the decoded dimensions.
         target: what of the behavior is decoded: as_stored, velocity or speed.
@@ -55,7 +56,7 @@ class Bundle:
     session_id: str
     subject: str
     chain: SignalChain
-    sizes: StudentSizes
+    sizes: Sizes
     weights: Weights
     lookahead_bins: int
     behavior_names: tuple[str, ...]
@@ -128,7 +129,7 @@ class Bundle:
 
     def _content(self) -> Content:
         settings, arrays = self.chain.save_state()
-        sizes = asdict(self.sizes)
+        kind = {} if self.sizes.kind == MAMBA2 else {"kind": self.sizes.kind}
         facts = {
             "session": {"session_id": self.session_id, "subject": self.subject},
             "channels": {
@@ -144,7 +145,7 @@ class Bundle:
                 "neutral": [float(value) for value in self.neutral],
             },
             "quorum": float(self.quorum),
-            "student": {name: sizes[name] for name in SIZES},
+            "student": kind | self.sizes.settings,
             "signal": settings,
             "versions": dict(self.versions),
             "provenance": dict(self.provenance),
@@ -177,7 +178,6 @@ def _assembled(content: Content) -> dict[str, Any]:
         raise ValueError(
             f"bins: expected bin_ms {chain.bin_ms:g}, got {bins['bin_ms']!r}; bundle it again"
         )
-    sizes = entries(facts["student"], "student", *SIZES)
     versions, provenance = facts["versions"], facts["provenance"]
     if not isinstance(versions, dict) or not isinstance(provenance, dict):
         raise ValueError("versions, provenance: expected objects; make the bundle again")
@@ -185,7 +185,7 @@ def _assembled(content: Content) -> dict[str, Any]:
         "session_id": text(session["session_id"], "session.session_id"),
         "subject": text(session["subject"], "session.subject"),
         "chain": chain,
-        "sizes": StudentSizes(chain.n_channels * chain.n_bands, len(names), **sizes),
+        "sizes": _sizes(facts["student"], chain.n_channels * chain.n_bands, len(names)),
         "weights": content.student,
         "lookahead_bins": whole(bins["lookahead_bins"], "lookahead_bins", 0, LONGEST_LOOKAHEAD),
         "behavior_names": names,
@@ -196,6 +196,16 @@ def _assembled(content: Content) -> dict[str, Any]:
         "versions": {k: text(v, f"versions.{k}") for k, v in versions.items()},
         "provenance": provenance,
     }
+
+
+def _sizes(facts: object, features: int, behavior: int) -> Sizes:
+    """The sizes of a student; without a kind, its encoder is a Mamba-2."""
+    named = isinstance(facts, dict) and "kind" in facts
+    kind = text(facts["kind"], "student.kind") if named else MAMBA2  # type: ignore[index]
+    sizes = sizes_of(kind)
+    settings = dict(entries(facts, "student", *["kind"] * named, *sizes.setting_names()))
+    settings.pop("kind", None)
+    return sizes(features, behavior, **settings)
 
 
 def _chain(facts: dict[str, Any], arrays: Arrays) -> SignalChain:

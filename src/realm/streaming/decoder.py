@@ -24,14 +24,13 @@ from realm.streaming.bundle import Bundle
 from realm.streaming.quality import Counted, Flags, Quality, count, judge
 from realm.streaming.runtime import Precision, make_student
 from realm.streaming.state import LARGEST, from_bytes, to_bytes
-from realm.streaming.student import StudentState
 
 
 class StreamState(NamedTuple):
     """Where a stream stands: pass it in, keep what comes back, never change it."""
 
     signal: ChainState
-    student: StudentState
+    student: Any
     bins: int  # that were complete so far
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.streaming.weights import Floats, StudentSizes, Weights
+from realm.streaming.weights import Floats, Reals, StudentSizes, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,22 @@ class Packed:
     head_bias: NDArray[np.floating]  # (D,), in units
 
 
+def rounded(array: Floats, dtype: type[np.floating]) -> Reals:
+    """The numbers in another precision.
+
+    Raises:
+        ValueError: one is too large for it.
+    """
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(array, dtype=dtype)
+    if not np.isfinite(result).all():
+        raise ValueError(
+            f"student: expected weights within the range of {np.dtype(dtype)}, some are "
+            "larger; the training diverged or the file is damaged, make the bundle again"
+        )
+    return result
+
+
 def pack(weights: Weights, sizes: StudentSizes, dtype: type[np.floating]) -> Packed:
     """Fold and stack checked weights in float64, then round once to `dtype`.
 
@@ -44,18 +60,8 @@ def pack(weights: Weights, sizes: StudentSizes, dtype: type[np.floating]) -> Pac
         ValueError: a weight is too large for `dtype`.
     """
 
-    def rounded(array: Floats) -> NDArray[np.floating]:
-        with np.errstate(over="ignore"):
-            result = np.ascontiguousarray(array, dtype=dtype)
-        if not np.isfinite(result).all():
-            raise ValueError(
-                f"student: expected weights within the range of {np.dtype(dtype)}, some are "
-                "larger; the training diverged or the file is damaged, make the bundle again"
-            )
-        return result
-
     def stacked(*parts: Floats) -> NDArray[np.floating]:
-        return rounded(np.stack(parts))
+        return rounded(np.stack(parts), dtype)
 
     layers = [
         {
@@ -90,5 +96,5 @@ def pack(weights: Weights, sizes: StudentSizes, dtype: type[np.floating]) -> Pac
         decay=stacked(*(-np.exp(np.minimum(p["A_log"], 80)) for p in layers)),
         skip=stacked(*(p["D"] for p in layers)),
         out=stacked(*(p["out.weight"].T * p["out_norm"][:, None] for p in layers)),
-        **{name: rounded(array) for name, array in plain.items()},
+        **{name: rounded(array, dtype) for name, array in plain.items()},
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from realm.data.sessions import PreparedSession
 from realm.nn.adapters import SessionInfo
-from realm.nn.encoder import EncoderConfig
+from realm.nn.encoders import EncoderSettings
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.training.config import DistillConfig
@@ -24,7 +24,7 @@ def session_info(session: PreparedSession) -> SessionInfo:
 def new_teacher(
     sessions: Sequence[PreparedSession],
     label_s: Mapping[str, float],
-    config: EncoderConfig,
+    config: EncoderSettings,
     seed: int,
 ) -> Teacher:
     """An untrained teacher of these sessions, its weights drawn from `seed`."""
@@ -41,16 +41,11 @@ def new_student(
     label_s: Mapping[str, float],
     config: DistillConfig,
     seed: int,
-    make_encoder: Callable[[], nn.Module | None] | None = None,
 ) -> Student:
-    """An untrained student of these sessions, its weights drawn from `seed`.
-
-    `make_encoder` replaces the Mamba-2 encoder by another causal one.
-    """
+    """An untrained student of these sessions, its weights drawn from `seed`."""
     torch.manual_seed(seed)
-    encoder = None if make_encoder is None else make_encoder()
     infos = [session_info(session) for session in sessions]
-    student = Student(config.encoder, infos, len(sessions[0].behavior_names), encoder)
+    student = Student(config.encoder, infos, len(sessions[0].behavior_names))
     for session_id, scale in behavior_scales(sessions, label_s).items():
         student.set_behavior_scale(session_id, *scale)
     return student

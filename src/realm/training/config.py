@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from realm.nn.encoder import EncoderConfig
+from realm.nn.encoders import AnyEncoder
 from realm.nn.losses import AlignmentKind
 from realm.nn.masking import MaskConfig
 
@@ -46,7 +46,7 @@ class AugmentationConfig(Strict):
 class PretrainConfig(Strict):
     """The bidirectional teacher: a masked autoencoder, with the task loss mixed in if wanted."""
 
-    encoder: EncoderConfig
+    encoder: AnyEncoder
     mask: MaskConfig = MaskConfig()
     optimization: OptimizationConfig = OptimizationConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -80,7 +80,7 @@ class DistillConfig(Strict):
     validation is the alignment on validation time. A readout is fitted to it afterwards.
     """
 
-    encoder: EncoderConfig
+    encoder: AnyEncoder
     task_weight: float = Field(1.0, ge=0, le=1)
     reconstruction_weight: float = Field(0.0, ge=0)  # of the features, from the student's latents
     start: Literal["fresh", "teacher"] = "fresh"  # the adapters begin at random or as the teacher's
