@@ -71,6 +71,14 @@ class Sizes:
         """Numbers in all arrays together."""
         return sum(math.prod(shape) for shape in self.shapes().values())
 
+    def check_count(self) -> None:
+        """Raise a ValueError where there are more numbers than a bundle may hold."""
+        if self.count > LARGEST_COUNT:
+            raise ValueError(
+                f"student: expected at most {LARGEST_COUNT} weights, these sizes make "
+                f"{self.count}; bundle a smaller student"
+            )
+
     def ends(self, d_model: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the session's adapter, the head and the behavior's scale; (out, in)."""
         return {
@@ -119,6 +127,7 @@ class StudentSizes(Sizes):
                 f"student: expected a headdim that divides d_model * expand = {self.d_inner}, got "
                 f"{self.headdim}; make the bundle again"
             )
+        self.check_count()
 
     @property
     def d_inner(self) -> int:
@@ -184,11 +193,7 @@ def check_weights(weights: Weights, sizes: Sizes) -> None:
     Raises:
         ValueError: the message names the tensor.
     """
-    if sizes.count > LARGEST_COUNT:
-        raise ValueError(
-            f"student: expected at most {LARGEST_COUNT} weights, these sizes make {sizes.count}; "
-            "bundle a smaller student"
-        )
+    sizes.check_count()
     shapes = sizes.shapes()
     wrong = sorted(set(shapes) ^ set(weights))
     if wrong:
