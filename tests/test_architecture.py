@@ -40,6 +40,7 @@ LAYERS = [
     {"evaluation"},
     {"methods"},
     {"recipe"},
+    {"recipe_keys"},
     {"inspection"},
     {"datasets"},
     {"stages"},

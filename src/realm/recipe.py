@@ -35,10 +35,15 @@ from realm.training.tracking import TrackingConfig
 
 
 class LabelsConfig(Strict):
-    """How many labels the target sessions have; all other sessions keep theirs."""
+    """How many labels the target sessions have; all other sessions keep theirs.
+
+    Attributes:
+        budget_s: seconds of labels of these sessions, the first of training time; or "all".
+        sessions: names of the sessions with this budget; * matches anything.
+    """
 
     budget_s: float | Literal["all"] = "all"
-    sessions: tuple[str, ...] = ("*",)  # names of the sessions with this budget; * matches anything
+    sessions: tuple[str, ...] = ("*",)
 
 
 class BenchmarkConfig(Strict):
@@ -59,7 +64,12 @@ class BenchmarkConfig(Strict):
 
 
 class Recipe(Strict):
-    """All settings of a run, by part."""
+    """All settings of a run, by part.
+
+    Attributes:
+        name: what reports and trackers call the recipe.
+        seeds: one training of everything for each of these numbers.
+    """
 
     name: str
     seeds: list[int] = Field([0], min_length=1)
@@ -244,9 +254,14 @@ def _valid_keys(location: Sequence[Any], content: Any) -> list[str]:
 
 def _annotation(section: Any, part: Any) -> Any:
     found = getattr(section, "model_fields", {}).get(part)
-    if found is None and section is BaselinesConfig:
-        return section_of(part)
-    candidates = [] if found is None else [found.annotation, *get_args(found.annotation)]
+    if found is None:
+        return section_of(part) if section is BaselinesConfig else None
+    return section_in(found.annotation)
+
+
+def section_in(annotation: Any) -> Any:
+    """The class of a section with this annotation; None for a value."""
+    candidates = (annotation, *get_args(annotation))
     for candidate in candidates:
         if is_dataclass(candidate) or (
             isinstance(candidate, type) and issubclass(candidate, BaseModel)

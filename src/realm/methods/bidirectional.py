@@ -37,7 +37,11 @@ LARGE = OneOf((128, 192)), OneOf((2, 3))  # widths and layers that a tuning draw
 
 
 class BidirectionalConfig(OwnTraining):
-    """The teacher's kind of network, trained like the student with the task loss alone."""
+    """The teacher's kind of network, trained like the student with the task loss alone.
+
+    Attributes:
+        encoder: its encoder.
+    """
 
     encoder: AnyEncoder = EncoderConfig(layers=2, d_model=128)
 

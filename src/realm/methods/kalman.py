@@ -26,7 +26,11 @@ from realm.training.config import Strict
 
 
 class KalmanConfig(Strict):
-    """Kalman filter: how far back the map of features to its observation may reach."""
+    """Kalman filter.
+
+    Attributes:
+        lag_s: how far back the map of features to its observation may reach, in seconds.
+    """
 
     lag_s: float = Field(0.5, ge=0)
 

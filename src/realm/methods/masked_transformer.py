@@ -61,6 +61,12 @@ class TransformerMaeConfig(Strict):
     """Masked-autoencoding Transformer over patches of channels; pretrained without labels.
 
     Its training is its own: nothing of the student's applies to it.
+
+    Attributes:
+        d_model: width of a token.
+        layers: number of layers.
+        headdim: width of an attention head; divides `d_model`.
+        patch_channels: the most channels that make one token of a bin.
     """
 
     d_model: int = Field(128, ge=1)

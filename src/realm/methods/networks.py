@@ -42,7 +42,13 @@ WIDTH, LAYERS = OneOf((64, 96, 128)), OneOf((1, 2))
 
 
 class OwnTraining(Strict):
-    """What a baseline that is trained like the student may set for itself."""
+    """What a baseline that is trained like the student may set for itself.
+
+    Attributes:
+        learning_rate: its highest learning rate; not set: the student's.
+        noise: its noise on the features; not set: the student's.
+        channel_dropout: its share of channels set to zero; not set: the student's.
+    """
 
     learning_rate: float | None = Field(None, gt=0)
     noise: float | None = Field(None, ge=0)
@@ -50,14 +56,26 @@ class OwnTraining(Strict):
 
 
 class RecurrentConfig(OwnTraining):
-    """Recurrent network in the place of the student's encoder; trained like the student."""
+    """Recurrent network in the place of the student's encoder; trained like the student.
+
+    Attributes:
+        d_model: width of the latents.
+        layers: number of recurrent layers.
+    """
 
     d_model: int = Field(96, ge=1)
     layers: int = Field(1, ge=1)
 
 
 class TransformerConfig(OwnTraining):
-    """Causal Transformer in the place of the student's encoder; trained like the student."""
+    """Causal Transformer in the place of the student's encoder; trained like the student.
+
+    Attributes:
+        d_model: width of the latents.
+        layers: number of layers.
+        headdim: width of an attention head; divides `d_model`.
+        context_s: how far back the attention of every layer reaches, in seconds.
+    """
 
     d_model: int = Field(96, ge=1)
     layers: int = Field(2, ge=1)

@@ -116,6 +116,9 @@ class BaselinesConfig(_Sections):
     """Which methods run beside the student, and a section of settings for each that has some.
 
     A method of another package has a section here once `methods` names it or the recipe sets it.
+
+    Attributes:
+        methods: names of the methods beside the student.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)

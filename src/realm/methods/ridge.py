@@ -30,7 +30,11 @@ LAG_S = OneOf((0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0))  # what a tuning draws
 
 
 class RidgeConfig(Strict):
-    """Wiener filter: how far back its features reach."""
+    """Wiener filter.
+
+    Attributes:
+        lag_s: how far back its features reach, in seconds.
+    """
 
     lag_s: float = Field(0.5, ge=0)
 

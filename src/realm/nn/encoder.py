@@ -36,7 +36,17 @@ MIXER = {
 
 
 class EncoderConfig(EncoderSettings):
-    """The size of a stack of Mamba-2 mixers."""
+    """The size of a stack of Mamba-2 mixers.
+
+    Attributes:
+        layers: number of mixers.
+        d_model: width of the latents.
+        d_state: numbers that a channel of a mixer remembers.
+        headdim: channels that share one decay; divides `d_model * expand`.
+        expand: width of a mixer, in `d_model`.
+        conv_kernel: bins that a mixer's short convolution reads.
+        timescale_bins: shortest and longest time constant at the start of training, in bins.
+    """
 
     layers: PositiveInt = 2
     d_model: PositiveInt = 96
@@ -44,7 +54,6 @@ class EncoderConfig(EncoderSettings):
     headdim: PositiveInt = 32
     expand: PositiveInt = 2
     conv_kernel: PositiveInt = 4
-    # Shortest and longest initial time constant of the heads, in bins.
     timescale_bins: tuple[float, float] = (5.0, 200.0)
 
     def mixer_arguments(self) -> dict[str, Any]:

@@ -2,19 +2,71 @@
 
 Each returns a sum and the count of its terms instead of a mean, so that several processes with
 batches of different content can add both up and divide once.
+
+A recipe adds further losses by name, with their weights: `[distill.losses] smooth = 0.1`. They are
+functions of a `LossInput`; those of this package are named in `LOSSES`, another package adds one by
+an entry point:
+
+    [project.entry-points."realm.losses"]
+    smooth = "my_package.losses:smooth"
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from realm import extensions
 from realm.nn.whitening import Whitening
 
+if TYPE_CHECKING:
+    from realm.data.windows import Windows
+
 AlignmentKind = Literal["mse", "cosine", "similarity"]
+
+
+class LossInput(NamedTuple):
+    """What a further loss is given of one batch, in the teacher's training or in the student's.
+
+    Rows stand in the order of the windows. With a lookahead, outputs and behavior belong to the
+    same bin; `windows` are not shifted.
+    """
+
+    windows: Sequence[Windows]  # as recorded, without noise and with nothing hidden
+    latent: Tensor  # (batch, time, d_model)
+    behavior: Tensor  # (batch, time, dims) decoded, normalized
+    target: Tensor | None  # (batch, time, dims) true, normalized; None: task_weight is 0
+    known: Tensor | None  # (batch, time) True = the true behavior is known; None likewise
+    reconstruction: Sequence[Tensor] | None = None  # teacher: by group of windows, as features
+    masks: Sequence[Tensor] | None = None  # teacher: (batch, time, channels), True = hidden
+    teacher: Tensor | None = None  # student: the teacher's latents, standardized
+
+
+Loss = Callable[[LossInput], tuple[Tensor, Tensor]]  # sum and count, both scalars
+
+LOSSES: dict[str, Loss] = {}
+
+
+def find_loss(name: str) -> Loss:
+    """The further loss of this name.
+
+    Raises:
+        ValueError: there is none, or it cannot be loaded; the message names it.
+    """
+    if name in LOSSES:
+        return LOSSES[name]
+    known = extensions.names("losses", LOSSES)
+    if name not in known:
+        raise ValueError(
+            f"expected losses of {', '.join(known) or '(none is installed)'}; got {name!r}. "
+            "Correct the name, or install the package that adds it"
+        )
+    found: Loss = extensions.load("losses", name)
+    return found
 
 
 def masked_reconstruction(

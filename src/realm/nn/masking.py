@@ -16,13 +16,19 @@ from torch import Tensor
 
 
 class MaskConfig(BaseModel):
-    """How much is hidden, and in what pieces. With one channel, every span hides it."""
+    """How much is hidden, and in what pieces. With one channel, every span hides it.
+
+    Attributes:
+        hidden_share: share of all bins and channels of a window that is hidden.
+        span_ms: shortest and longest hidden span, in milliseconds.
+        channel_share: least and largest share of the channels that a span hides.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    hidden_share: float = Field(0.5, gt=0, lt=1)  # of all bins and channels of a window
-    span_ms: tuple[float, float] = (100.0, 1000.0)  # shortest and longest span
-    channel_share: tuple[float, float] = (0.3, 1.0)  # fewest and most channels a span hides
+    hidden_share: float = Field(0.5, gt=0, lt=1)
+    span_ms: tuple[float, float] = (100.0, 1000.0)
+    channel_share: tuple[float, float] = (0.3, 1.0)
 
     @model_validator(mode="after")
     def _ordered(self) -> MaskConfig:

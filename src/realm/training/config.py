@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    field_validator,
+    model_serializer,
+)
 
 from realm.nn.encoders import AnyEncoder
-from realm.nn.losses import AlignmentKind
+from realm.nn.losses import AlignmentKind, find_loss
 from realm.nn.masking import MaskConfig
 
 
@@ -20,15 +27,26 @@ class Strict(BaseModel):
 class OptimizationConfig(Strict):
     """The optimizer and when to stop; shared by all trained methods.
 
-    `steps` is the most there will be; training ends earlier when `patience` validations in a row
-    (one every `validate_every` steps) bring no improvement, and the best weights are kept.
+    The best weights on validation time are kept.
+
+    Attributes:
+        steps: the most training steps; training ends earlier when it no longer improves.
+        batch_size: windows per step, over all processes together.
+        learning_rate: the highest learning rate of AdamW.
+        warmup_steps: steps over which the learning rate rises to it.
+        final_learning_rate: learning rate at the end of the cosine, as a share of the highest.
+        weight_decay: of the matrices; vectors do not decay.
+        gradient_clip: largest norm of a gradient.
+        validate_every: steps between two validations.
+        patience: training ends after this many validations in a row without improvement.
+        checkpoint_every: steps between two checkpoints, from which a stopped training resumes.
     """
 
     steps: int = Field(1000, ge=1)
     batch_size: int = Field(32, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     warmup_steps: int = Field(50, ge=0)
-    final_learning_rate: float = Field(0.05, ge=0, le=1)  # as a share of learning_rate
+    final_learning_rate: float = Field(0.05, ge=0, le=1)
     weight_decay: float = Field(0.01, ge=0)
     gradient_clip: float = Field(1.0, gt=0)
     validate_every: int = Field(100, ge=1)
@@ -37,14 +55,49 @@ class OptimizationConfig(Strict):
 
 
 class AugmentationConfig(Strict):
-    """Noise on the normalized features and whole channels set to zero, training time only."""
+    """Noise on the normalized features and whole channels set to zero, training time only.
 
-    noise: float = Field(0.0, ge=0)  # standard deviation, in units of the normalized features
-    channel_dropout: float = Field(0.0, ge=0, lt=1)  # share of channels hidden in a window
+    Attributes:
+        noise: standard deviation of the noise, in units of the normalized features.
+        channel_dropout: share of the channels that is set to zero in a window.
+    """
+
+    noise: float = Field(0.0, ge=0)
+    channel_dropout: float = Field(0.0, ge=0, lt=1)
 
 
-class PretrainConfig(Strict):
-    """The bidirectional teacher: a masked autoencoder, with the task loss mixed in if wanted."""
+class WithLosses(Strict):
+    """A training to which a recipe can add losses by name.
+
+    Attributes:
+        losses: further losses by name, and their weights; none by default.
+    """
+
+    losses: dict[str, NonNegativeFloat] = Field({})
+
+    @field_validator("losses")
+    @classmethod
+    def _known(cls, losses: dict[str, float]) -> dict[str, float]:
+        for name in losses:
+            find_loss(name)
+        return losses
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: Any) -> dict[str, Any]:
+        """Recipes and fingerprints without further losses stay what they were before these."""
+        content: dict[str, Any] = handler(self)
+        if not content.get("losses"):
+            content.pop("losses", None)
+        return content
+
+
+class PretrainConfig(WithLosses):
+    """The bidirectional teacher: a masked autoencoder, with the task loss mixed in if wanted.
+
+    Attributes:
+        encoder: the teacher's encoder.
+        task_weight: weight of the task loss beside reconstruction; 0 never shows it the task.
+    """
 
     encoder: AnyEncoder
     mask: MaskConfig = MaskConfig()
@@ -60,11 +113,16 @@ class AlignmentConfig(Strict):
     """How the student's latents are held to the teacher's; without weight, training from scratch.
 
     Where behavior is known the labels teach, and the teacher may say less than elsewhere.
+
+    Attributes:
+        kind: distance of latents: mse, cosine or similarity.
+        weight: weight of the alignment loss.
+        weight_unlabelled: the same for bins without a label; not set: as `weight`.
     """
 
     kind: AlignmentKind = "mse"
     weight: float = Field(1.0, ge=0)
-    weight_unlabelled: float | None = Field(None, ge=0)  # in bins without label; None: `weight`
+    weight_unlabelled: float | None = Field(None, ge=0)
 
     @property
     def weights(self) -> tuple[float, float]:
@@ -73,11 +131,16 @@ class AlignmentConfig(Strict):
         return unlabelled, self.weight
 
 
-class DistillConfig(Strict):
+class DistillConfig(WithLosses):
     """The causal student: task loss plus alignment to the teacher's latents.
 
     With `task_weight` 0 no behavior is read: the student learns from the teacher alone, and its
     validation is the alignment on validation time. A readout is fitted to it afterwards.
+
+    Attributes:
+        encoder: the student's encoder, at most half the size of the teacher.
+        lookahead_ms: how long an output waits for later samples; a multiple of the bin width.
+        refit_readout: solve the head once more, on the continuous training stream.
     """
 
     encoder: AnyEncoder
@@ -87,12 +150,16 @@ class DistillConfig(Strict):
     alignment: AlignmentConfig = AlignmentConfig()
     optimization: OptimizationConfig = OptimizationConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
-    lookahead_ms: float = Field(0.0, ge=0)  # future the output may wait for, whole bins
-    refit_readout: bool = True  # solve the head once more on the continuous training stream
+    lookahead_ms: float = Field(0.0, ge=0)
+    refit_readout: bool = True
 
 
 class CalibrateConfig(Strict):
-    """Adapting a trained student to a session it has not seen."""
+    """Adapting a trained student to a session it has not seen.
+
+    Attributes:
+        train: what moves: adapter_and_head, or everything.
+    """
 
     train: Literal["adapter_and_head", "everything"] = "adapter_and_head"
     optimization: OptimizationConfig = OptimizationConfig.model_validate(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
 from realm.nn.adapters import SessionReadout
-from realm.nn.losses import AlignmentHead, alignment, task_loss
+from realm.nn.losses import AlignmentHead, LossInput, alignment, task_loss
 from realm.nn.student import Student, StudentOutput
 from realm.nn.teacher import Teacher
 from realm.progress import Report
@@ -30,7 +30,7 @@ from realm.training.augment import augment
 from realm.training.config import DistillConfig
 from realm.training.decode import read_out, stream_latents
 from realm.training.latents import TeacherLatents
-from realm.training.loop import Term, TrainingResult, train
+from realm.training.loop import Term, TrainingResult, further_terms, train
 from realm.training.pretrain import mean_errors
 from realm.training.readout import refit_readout
 from realm.training.validation import require_validation_labels, validation_score
@@ -113,7 +113,22 @@ class DistillObjective:
             terms.append(self._alignment(output, windows, self.latents))
         if self.module.readout is not None:
             terms.append(self._reconstruction(output, windows))
-        return terms
+        return terms + self._further(output, windows)
+
+    def _further(self, output: StudentOutput, windows: Sequence[Windows]) -> list[Term]:
+        """The losses that the recipe adds by name."""
+        if not self.config.losses:
+            return []
+        late, early = self.lookahead, output.latent.shape[1] - self.lookahead
+        target = known = teacher = None
+        if not self.label_free:
+            behavior, mask = self.module.student.targets(windows)
+            target, known = behavior[:, :early], mask[:, :early]
+        if self.latents is not None and self.module.projection is not None:
+            teacher = self.module.projection.target(self.latents.of(windows)[:, :early])
+        latent, decoded = output.latent[:, late:], output.behavior[:, late:]
+        given = LossInput(windows, latent, decoded, target, known, teacher=teacher)
+        return further_terms(self.config.losses, given)
 
     def _task(self, output: StudentOutput, windows: Sequence[Windows]) -> Term:
         """Squared error of the behavior, where it is known."""

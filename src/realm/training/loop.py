@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from realm.data.windows import Windows
 from realm.files import append_line, make_folder, write_text
+from realm.nn.losses import LossInput, find_loss
 from realm.progress import Report
 from realm.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from realm.training.config import OptimizationConfig
@@ -32,6 +33,11 @@ class Term(NamedTuple):
     weight: float
     total: Tensor  # scalar
     entries: Tensor  # scalar
+
+
+def further_terms(losses: Mapping[str, float], given: LossInput) -> list[Term]:
+    """The losses that a recipe adds by name, with their weights."""
+    return [Term(name, weight, *find_loss(name)(given)) for name, weight in losses.items()]
 
 
 class Objective(Protocol):

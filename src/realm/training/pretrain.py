@@ -17,14 +17,14 @@ from torch import Tensor
 
 from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
-from realm.nn.losses import masked_reconstruction, task_loss
+from realm.nn.losses import LossInput, masked_reconstruction, task_loss
 from realm.nn.masking import MaskConfig, draw_mask
 from realm.nn.teacher import Teacher
 from realm.nn.whitening import Whitening, whitening
 from realm.progress import Report
 from realm.training.augment import augment, window_seed
 from realm.training.config import PretrainConfig
-from realm.training.loop import Term, TrainingResult, train
+from realm.training.loop import Term, TrainingResult, further_terms, train
 
 VALIDATION_SEED = 20_140_609  # masks of validation windows are the same at every validation
 BLOCK_BINS = 4096  # that are read at a time
@@ -87,11 +87,23 @@ class PretrainObjective:
                 "reconstruction", 1.0, output.reconstruction, wanted, masks, self.whitenings
             )
         ]
+        behavior = known = None
         if self.config.task_weight > 0:
             behavior, known = self.module.targets(wanted)
             terms.append(
                 Term("task", self.config.task_weight, *task_loss(output.behavior, behavior, known))
             )
+        if self.config.losses:
+            given = LossInput(
+                wanted,
+                output.latent,
+                output.behavior,
+                behavior,
+                known,
+                reconstruction=output.reconstruction,
+                masks=masks,
+            )
+            terms += further_terms(self.config.losses, given)
         return terms
 
 

@@ -21,7 +21,11 @@ Training = Callable[[str, int], Report]  # (title, steps) -> report
 
 
 class TrackingConfig(Strict):
-    """Where training curves go besides `metrics.jsonl`."""
+    """Where training curves go besides `metrics.jsonl`.
+
+    Attributes:
+        trackers: names of the trackers, none by default.
+    """
 
     trackers: tuple[Literal["tensorboard"], ...] = ()
 
