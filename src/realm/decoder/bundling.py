@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.decoder.decoder import MANIFEST, Decoder
+from realm.decoder.decoder import Decoder
+from realm.decoder.folder import MANIFEST
 from realm.files import read_json, sha256_file
 from realm.nn.encoders import kind_of, trained_encoder
 from realm.nn.student import Student

@@ -26,29 +26,18 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from realm.data.behavior import align
 from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSession
+from realm.decoder.folder import MANIFEST, Saved, no_decoder, read_saved, some, write_saved
 from realm.evaluation.metrics import mean_r2
-from realm.files import (
-    make_folder,
-    read_json,
-    read_tensors,
-    sha256_file,
-    write_json,
-    write_tensors,
-    write_text,
-)
-from realm.nn.adapters import SessionInfo
+from realm.files import make_folder, write_text
 from realm.nn.student import Student
 from realm.progress import silent
-from realm.recipe import Recipe, load_recipe, parse_recipe
+from realm.recipe import Recipe, load_recipe
 from realm.recordings.open import open_recording
 from realm.recordings.recording import Recording
 from realm.signal import SignalChain
 from realm.signal.binning import lookahead_bins
 from realm.stages import SeedRun
-from realm.versions import own_version
 
-FORMAT = "realm-decoder-1"
-MANIFEST = "decoder.json"
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")  # user/name
 BLOCK_S = 30.0  # how much of a file is read at a time; any value gives the same output
 
@@ -301,8 +290,8 @@ class Decoder(
         rate = chain.sampling_rate_hz
         if found != expected:
             raise ValueError(
-                f"{recording.path}: expected the {len(expected)} channels {_some(expected)} of "
-                f"session {session_id!r}, found {len(found)}: {_some(found)}; give a recording "
+                f"{recording.path}: expected the {len(expected)} channels {some(expected)} of "
+                f"session {session_id!r}, found {len(found)}: {some(found)}; give a recording "
                 "from the same electrodes, or calibrate the decoder to this one"
             )
         if not np.isclose(rate, recording.sampling_rate_hz, rtol=1e-6):
@@ -348,34 +337,17 @@ class Decoder(
         if Path(name).is_dir():
             return cls._load(Path(name))
         if not HUB_NAME.fullmatch(str(name)):
-            raise ValueError(_no_decoder(name))
+            raise ValueError(no_decoder(name))
         try:
             found: Decoder = super().from_pretrained(str(name), **kwargs)
         except OSError as error:
-            raise ValueError(_no_decoder(name)) from error
+            raise ValueError(no_decoder(name)) from error
         return found
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        folder = save_directory
-        weights = {k: v.cpu().numpy() for k, v in self.student_.state_dict().items()}
-        write_tensors(folder / "model.safetensors", weights)
-        states = {session: chain.save_state() for session, chain in self.chains_.items()}
-        arrays = {f"{s}/{name}": a for s, (_, parts) in states.items() for name, a in parts.items()}
-        write_tensors(folder / "signal.safetensors", arrays)
-        manifest = {
-            "format": FORMAT,
-            "version": own_version(),
-            "recipe": self._recipe().resolved(),
-            "behavior": {"names": list(self.behavior_names_), "unit": self.behavior_unit_},
-            "sessions": [info._asdict() for info in self.student_.sessions],
-            "signal": {session: facts for session, (facts, _) in states.items()},
-            "sha256": {
-                name: sha256_file(folder / name)
-                for name in ("model.safetensors", "signal.safetensors")
-            },
-        }
-        write_json(folder / MANIFEST, manifest)
-        write_json(folder / "config.json", {"recipe": self._recipe().name})  # what the Hub counts
+        recipe, unit = self._recipe(), self.behavior_unit_
+        saved = Saved(recipe, self.student_, self.chains_, self.behavior_names_, unit)
+        write_saved(saved, save_directory)
 
     @classmethod
     def _from_pretrained(
@@ -401,40 +373,10 @@ class Decoder(
 
     @classmethod
     def _load(cls, folder: Path) -> Decoder:
-        manifest = read_json(folder / MANIFEST)
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise ValueError(
-                f"{folder / MANIFEST}: expected a decoder of format {FORMAT!r}; this is "
-                "something else. Save the decoder again with this version"
-            )
-        try:
-            return cls._assembled(folder, manifest)
-        except (AttributeError, KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(
-                f"{folder / MANIFEST}: expected a decoder whose files fit together, but they "
-                f"do not ({str(error).splitlines()[0]}); copy the whole folder again"
-            ) from error
-
-    @classmethod
-    def _assembled(cls, folder: Path, manifest: dict[str, Any]) -> Decoder:
-        for name in ("model.safetensors", "signal.safetensors"):
-            _check_hash(folder / name, manifest["sha256"][name])
-        recipe = parse_recipe(manifest["recipe"], str(folder / MANIFEST))
-        sessions = [
-            SessionInfo(s["session_id"], s["subject"], tuple(s["channel_names"]), s["n_bands"])
-            for s in manifest["sessions"]
-        ]
-        names = tuple(manifest["behavior"]["names"])
-        student = Student(recipe.distill.encoder, sessions, len(names))
-        tensors = read_tensors(folder / "model.safetensors")
-        student.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
-        decoder = cls(recipe)
-        decoder.student_ = student.eval()
-        decoder.chains_ = {
-            info.session_id: _load_chain(folder, manifest["signal"][info.session_id], info)
-            for info in sessions
-        }
-        decoder.behavior_names_, decoder.behavior_unit_ = names, manifest["behavior"]["unit"]
+        saved = read_saved(folder)
+        decoder = cls(saved.recipe)
+        decoder.student_, decoder.chains_ = saved.student, saved.chains
+        decoder.behavior_names_, decoder.behavior_unit_ = saved.behavior_names, saved.behavior_unit
         return decoder
 
 
@@ -454,43 +396,3 @@ def write_decoded(decoder: Decoder, file: Path, out: Path, session_id: str | Non
         lines.append(",".join([f"{time_s:.6f}", *cells]))
     write_text(out, "\n".join(lines) + "\n")
     return len(decoded)
-
-
-def _check_hash(path: Path, expected: str) -> None:
-    if not path.is_file():
-        raise ValueError(f"{path}: expected this file, found none; copy the whole folder again")
-    if sha256_file(path) != expected:
-        raise ValueError(
-            f"{path}: expected SHA-256 {expected[:12]}…, the file has another; it is damaged or of "
-            "another decoder, copy the whole folder again"
-        )
-
-
-def _no_decoder(name: str | Path) -> str:
-    return (
-        f"{name}: expected the folder of a saved decoder (or its name on the Hugging Face Hub), "
-        "found none; check the path"
-    )
-
-
-def _load_chain(folder: Path, facts: dict[str, Any], info: SessionInfo) -> SignalChain:
-    path, prefix = folder / "signal.safetensors", f"{info.session_id}/"
-    arrays = {
-        name.removeprefix(prefix): array
-        for name, array in read_tensors(path).items()
-        if name.startswith(prefix)
-    }
-    try:
-        chain = SignalChain.load_state(facts, arrays)
-    except ValueError as error:
-        raise ValueError(f"{path}, session {info.session_id!r}: {error}") from error
-    if tuple(chain.channel_names) != info.channel_names:
-        raise ValueError(
-            f"{path}: expected the channels {_some(info.channel_names)} for session "
-            f"{info.session_id!r}, found {_some(chain.channel_names)}; copy the whole folder again"
-        )
-    return chain
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 6 else ", ".join([*names[:5], "…", names[-1]])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from realm.data.behavior import Aligned, align
-from realm.decoder.decoder import MANIFEST as DECODER
+from realm.decoder.folder import MANIFEST as DECODER
 from realm.files import read_json
 from realm.live.sources.recording_file import Piece, RecordingInfo, Truth, write_recording
 from realm.recipe import Recipe, load_recipe, parse_recipe
