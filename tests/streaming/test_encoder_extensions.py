@@ -20,6 +20,7 @@ from realm.recipe import load_recipe, parse_recipe
 from realm.simulation.simulate import SimulationConfig, simulate_session
 from realm.simulation.write import write_session
 from realm.streaming import Bundle, StreamingDecoder
+from realm.streaming.runtime import BinByBin
 
 RIG = '''
 """Leaky integration of a projection: the half for the rig, in numpy."""
@@ -286,3 +287,24 @@ def test_an_encoder_without_a_rig_step_trains_but_is_not_bundled(
     np.testing.assert_array_equal(again.predict(made[0]), decoder.predict(made[0]))
     with pytest.raises(ValueError, match=r"'gru'.*rig"):
         bundle_decoder(again)
+
+
+class Adding:
+    """Adds up its inputs; infinite from a sum above 10 on."""
+
+    def initial_state(self) -> np.ndarray:
+        return np.zeros(1, np.float32)
+
+    def step(self, features: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        after = state + features[:1]
+        return np.array([after[0], np.inf if after[0] > 10 else 0.0]), after
+
+
+def test_a_row_that_is_not_finite_is_nan_throughout_and_the_state_begins_anew() -> None:
+    student, x = BinByBin(Adding(), 2, np.float32), np.full((5, 3), 4.0)
+    state = student.initial_state()
+    found, after = student.step(x, state)
+    np.testing.assert_array_equal(found[:, 0], [4, 8, np.nan, 4, 8])
+    np.testing.assert_array_equal(found[:, 1], [0, 0, np.nan, 0, 0])
+    assert state == 0
+    assert after == 8
