@@ -40,7 +40,6 @@ LAYERS = [
     {"evaluation"},
     {"methods"},
     {"recipe"},
-    {"recipe_keys"},
     {"inspection"},
     {"datasets"},
     {"stages"},

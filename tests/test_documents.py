@@ -309,6 +309,9 @@ def test_the_change_table_names_groups_and_files_that_exist() -> None:
 
 def recipe_keys(model: Any, prefix: str = "", made: Any = None) -> dict[str, Any]:
     """Every key of a recipe with its default; "required" where there is none."""
+    from realm.nn.encoders import EncoderSettings, settings_class
+    from realm.streaming.encoders import MAMBA2
+
     found: dict[str, Any] = {}
     if dataclasses.is_dataclass(model):
         values = dataclasses.asdict(model())  # type: ignore[operator, arg-type]
@@ -317,7 +320,10 @@ def recipe_keys(model: Any, prefix: str = "", made: Any = None) -> dict[str, Any
         default = getattr(made, name, field.get_default(call_default_factory=True))
         kinds = (field.annotation, *get_args(field.annotation))
         inner = [k for k in kinds if dataclasses.is_dataclass(k) or hasattr(k, "model_fields")]
-        if inner:
+        if inner and inner[0] is EncoderSettings:
+            found[f"{prefix}{name}.kind"] = MAMBA2
+            found |= recipe_keys(settings_class({}), f"{prefix}{name}.", default)
+        elif inner:
             found |= recipe_keys(inner[0], f"{prefix}{name}.", default)
         else:
             found[prefix + name] = "required" if field.is_required() else default

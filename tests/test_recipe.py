@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tiny_recipe import SMALL_RECIPE
 
 from realm.recipe import Recipe, find_recipe, load_recipe, packaged_recipes, parse_recipe
-from realm.recipe_keys import keys_table, recipe_keys
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
 
@@ -206,27 +203,3 @@ def test_spans_of_version_0_1_are_read_in_ms(tmp_path: Path) -> None:
     path.write_text(SMALL_RECIPE.replace("[pretrain]", '[pretrain]\nmask = { span_bins = "x" }'))
     with pytest.raises(ValueError, match=r"span_bins.*span_ms"):
         load_recipe(path)
-
-
-def test_every_key_is_told_with_type_default_and_meaning() -> None:
-    keys = {entry.key: entry for entry in recipe_keys()}
-    assert [key for key, told in keys.items() if len(told.description) < 10] == []
-    assert all(told.type for told in keys.values())
-    assert keys["data.behavior"].default == "required"
-    assert keys["signal.bin_ms"][1:3] == ("number", "10.0")
-    assert keys["distill.encoder.kind"].default == '"mamba2"'
-    assert keys["pretrain.mask.span_ms"].type == "2 of number"
-    assert keys["baselines.gru.noise"].default == "not set"
-    assert keys_table().count("\n") == len(keys) + 2
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_there_is_no_key_that_the_table_leaves_out(path: Path) -> None:
-    def leaves(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
-        for name, value in content.items():
-            if isinstance(value, dict) and name not in ("bands_hz", "losses"):
-                yield from leaves(value, f"{prefix}{name}.")
-            else:
-                yield prefix + name
-
-    assert set(leaves(load_recipe(path).resolved())) <= {entry.key for entry in recipe_keys()}

@@ -8,8 +8,7 @@ from contract import check_causal_part
 from sklearn.linear_model import Ridge
 
 from realm.evaluation.metrics import mean_r2
-from realm.methods.lags import Lags
-from realm.methods.normal_equations import normal_equations
+from realm.methods.lags import Lags, normal_equations
 from realm.methods.ridge import LinearProbe, RidgeDecoder
 
 TRAIN, VALID, TEST = (0, 2000), (2050, 2450), (2500, 3000)

@@ -7,8 +7,7 @@ import torch
 from nn_cases import BANDS, MONDAY, OTHER, TUESDAY, draw_windows
 
 from realm.nn.adapters import SessionInfo, parameter_key
-from realm.nn.patch_transformer import PatchTransformer
-from realm.nn.patches import PatchEmbedding, PatchGrid, PatchReadout
+from realm.nn.patch_transformer import PatchEmbedding, PatchGrid, PatchReadout, PatchTransformer
 
 WIDE = SessionInfo("ox-1", "ox", tuple("abcdefg"), BANDS)  # seven channels: patches of 2, 2, 2, 1
 SESSIONS = [MONDAY, TUESDAY, OTHER, WIDE]

@@ -81,7 +81,7 @@ def pretrained(folder: Path, stop_at: int | None = None, **optimization: int):
 def test_reconstruction_soon_beats_the_channel_mean(tmp_path: Path) -> None:
     model, result = pretrained(tmp_path)
     held_out = [Waves(2).batch(step) for step in range(4)]
-    objective = MaskedTransformerObjective(model, MASK, AugmentationConfig(), 0, held_out)
+    objective = MaskedTransformerObjective(model, MASK, AugmentationConfig(), 10.0, 0, held_out)
     with torch.no_grad():
         figures = objective.validate()
     assert figures["reconstruction"] < 0.6 * figures["channel_mean"]
@@ -95,7 +95,7 @@ def test_only_what_is_hidden_counts() -> None:
     with torch.no_grad():
         for parameter in model.readouts.parameters():
             parameter.zero_()  # it says the mean of everything
-    objective = MaskedTransformerObjective(model, MASK, AugmentationConfig(), 0, [])
+    objective = MaskedTransformerObjective(model, MASK, AugmentationConfig(), 10.0, 0, [])
     (term,) = objective.terms([windows], 7)
     (mask,) = draw_masks([windows], MASK, 10.0, 0, 7)
     assert term.entries == mask.sum()

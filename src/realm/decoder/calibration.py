@@ -18,8 +18,8 @@ from realm.progress import Progress, Report, silent
 from realm.recipe import Recipe, parse_recipe, with_overrides
 from realm.stages import fingerprint
 from realm.training.build import behavior_scales, session_info
-from realm.training.calibrate import calibrate
 from realm.training.config import DistillConfig
+from realm.training.distill import calibrate
 from realm.training.loop import TrainingResult
 
 

@@ -29,9 +29,9 @@ from realm.progress import Report
 from realm.training.augment import augment
 from realm.training.build import new_teacher
 from realm.training.config import DistillConfig
+from realm.training.decode import require_validation_labels, validation_score
 from realm.training.latents import encode_session, encode_span
 from realm.training.loop import Term, TrainingResult, train
-from realm.training.validation import require_validation_labels, validation_score
 
 LARGE = OneOf((128, 192)), OneOf((2, 3))  # widths and layers that a tuning draws
 

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from realm.methods.lags import Lags
 from realm.nn.adapters import parameter_key
 from realm.nn.mamba2 import Mamba2
-from realm.nn.patch_transformer import PatchTransformer
-from realm.nn.patches import PatchEmbedding
+from realm.nn.patch_transformer import PatchEmbedding, PatchTransformer
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.nn.transformer import CausalTransformerEncoder

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.evaluation.metrics import mean_r2
-from realm.methods.lags import FloatArray, Lags
-from realm.methods.normal_equations import normal_equations
+from realm.methods.lags import FloatArray, Lags, normal_equations
 from realm.methods.ridge import PENALTIES as MAP_PENALTIES
 from realm.methods.state_space import (
     Dynamics,

@@ -17,9 +17,8 @@ from pydantic import Field
 from realm.evaluation.metrics import mean_r2
 from realm.methods.complexity import Complexity, ridge_complexity
 from realm.methods.experiment import Decode, Experiment, fitted_to_session
-from realm.methods.lags import FloatArray, Lags
+from realm.methods.lags import FloatArray, Lags, NormalEquations, normal_equations
 from realm.methods.method import Design, Method, OneOf
-from realm.methods.normal_equations import NormalEquations, normal_equations
 from realm.training.config import Strict
 
 # Relative to the mean variance of a column: without a unit, the same for features and latents.

@@ -96,6 +96,8 @@ class PretrainConfig(WithLosses):
 
     Attributes:
         encoder: the teacher's encoder.
+        whitening: errors are whitened over channels and bands, regularized by this share of a
+            feature's variance (see `realm.nn.whitening`); not set: the plain squared error.
         task_weight: weight of the task loss beside reconstruction; 0 never shows it the task.
     """
 
@@ -103,8 +105,6 @@ class PretrainConfig(WithLosses):
     mask: MaskConfig = MaskConfig()
     optimization: OptimizationConfig = OptimizationConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
-    # Errors are whitened over channels and bands, regularized by this much of a feature's variance;
-    # None: the plain squared error. See `realm.nn.whitening`.
     whitening: float | None = Field(None, gt=0)
     task_weight: float = Field(0.0, ge=0)
 
@@ -139,14 +139,17 @@ class DistillConfig(WithLosses):
 
     Attributes:
         encoder: the student's encoder, at most half the size of the teacher.
+        task_weight: weight of the task loss.
+        reconstruction_weight: weight of the features' reconstruction from the student's latents.
+        start: the adapters begin at random (fresh) or as the teacher's (teacher).
         lookahead_ms: how long an output waits for later samples; a multiple of the bin width.
         refit_readout: solve the head once more, on the continuous training stream.
     """
 
     encoder: AnyEncoder
     task_weight: float = Field(1.0, ge=0, le=1)
-    reconstruction_weight: float = Field(0.0, ge=0)  # of the features, from the student's latents
-    start: Literal["fresh", "teacher"] = "fresh"  # the adapters begin at random or as the teacher's
+    reconstruction_weight: float = Field(0.0, ge=0)
+    start: Literal["fresh", "teacher"] = "fresh"
     alignment: AlignmentConfig = AlignmentConfig()
     optimization: OptimizationConfig = OptimizationConfig()
     augmentation: AugmentationConfig = AugmentationConfig()

@@ -4,10 +4,14 @@ The teacher reads the whole, unmasked window, future included; the student reads
 is asked, through a projection, for the same latents. With task weight 0 no label is read, and the
 alignment on validation time decides when to stop. With alignment weight 0 this is the student
 trained from scratch, and with another causal encoder in it, a baseline.
+
+Calibrating to a session that the student has not seen is the same training without a teacher:
+minutes of labelled signal are enough when only the session's adapter and the head move.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,13 +31,17 @@ from realm.nn.teacher import Teacher
 from realm.progress import Report
 from realm.signal.binning import lookahead_bins
 from realm.training.augment import augment
-from realm.training.config import DistillConfig
-from realm.training.decode import read_out, stream_latents
+from realm.training.config import CalibrateConfig, DistillConfig
+from realm.training.decode import (
+    read_out,
+    require_validation_labels,
+    stream_latents,
+    validation_score,
+)
 from realm.training.latents import TeacherLatents
 from realm.training.loop import Term, TrainingResult, further_terms, train
 from realm.training.pretrain import mean_errors
 from realm.training.readout import refit_readout
-from realm.training.validation import require_validation_labels, validation_score
 
 WARM_UP_S = 10.0  # the stream starts this long before the validation span
 VALIDATION_BATCHES = 4  # that decide when to stop where no label is read
@@ -290,3 +298,55 @@ def _validation_windows(source: WindowSource) -> list[list[Windows]]:
         seed=source.seed,
     )
     return [validation.batch(step) for step in range(VALIDATION_BATCHES)]
+
+
+def calibrate(
+    student: Student,
+    session: PreparedSession,
+    source: WindowSource,
+    config: CalibrateConfig,
+    distilled: DistillConfig,
+    folder: Path,
+    *,
+    seed: int,
+    fingerprint: str,
+    accelerator: Accelerator | None = None,
+    report: Report | None = None,
+) -> TrainingResult:
+    """Train the student's adapter and head (or everything) on one session, in place.
+
+    The session must already be known to the student (`Student.add_session`) and its behavior
+    scale set. `distilled` is the recipe the student was trained with; its augmentation and
+    lookahead are kept. The head, which all sessions share, is not refitted to this one alone.
+
+    The student as it came is a candidate too: where training does not raise R² on the session's
+    validation time, its weights stay as they were (`best_step` 0).
+    """
+    if config.train == "adapter_and_head":
+        student.requires_grad_(False)
+        for parameter in student.session_parameters(session.session_id):
+            parameter.requires_grad_(True)
+    changes = {"optimization": config.optimization, "refit_readout": False}
+    task = distilled.model_copy(update=changes)
+    student.eval()
+    start = {name: value.clone() for name, value in student.state_dict().items()}
+    score = DistillObjective(student, None, task, seed, [session]).validate()["score"]
+    try:
+        result = distill(
+            student,
+            None,
+            source,
+            [session],
+            task,
+            folder,
+            seed=seed,
+            fingerprint=fingerprint,
+            accelerator=accelerator,
+            report=report,
+        )
+    finally:
+        student.requires_grad_(True)
+    if result.best_score > score or math.isnan(score):
+        return result
+    student.load_state_dict(start)
+    return result._replace(best_score=score, best_step=0)
