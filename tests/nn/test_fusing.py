@@ -7,10 +7,10 @@ import sys
 
 import pytest
 import torch
+from realm.nn.gru import GRUEncoder
 from torch import Tensor
 
 from realm.nn import fusing
-from realm.nn.gru import GRUEncoder
 from realm.nn.mamba2 import Mamba2
 from realm.nn.norms import RMSNorm
 
