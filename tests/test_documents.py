@@ -342,7 +342,9 @@ def documented_keys() -> dict[str, str]:
             assert kind, line
             assert meaning.endswith("."), line
             for name in sections:
-                assert found.setdefault(f"{name}{key.strip('`')}", default) == default, line
+                full = f"{name}{key.strip('`')}"
+                assert full not in found, f"{full} is there twice"
+                found[full] = default
     return found
 
 
