@@ -7,12 +7,12 @@ import sys
 
 import pytest
 import torch
-from realm.nn.gru import GRUEncoder
 from torch import Tensor
 
 from realm.nn import fusing
 from realm.nn.mamba2 import Mamba2
 from realm.nn.norms import RMSNorm
+from realm.nn.recurrent import GRUEncoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,9 +20,10 @@ COMPILED = """
 import torch
 torch.set_num_threads(1)
 from realm.nn import fusing
-from realm.nn.gru import GRUEncoder
+
 from realm.nn.mamba2 import Mamba2
 from realm.nn.norms import RMSNorm
+from realm.nn.recurrent import GRUEncoder
 
 def compiled():
     from realm.nn.compiled import chunks, conv, gru, norm, rms

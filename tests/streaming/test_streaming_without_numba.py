@@ -25,7 +25,7 @@ with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     from realm.live import placing
     from realm.nn.mamba2 import Mamba2
-    from realm.nn.gru import GRUEncoder
+    from realm.nn.recurrent import GRUEncoder
     from realm.nn.norms import RMSNorm
     from realm.streaming import StreamingDecoder
     import torch
