@@ -3,8 +3,9 @@
 from typing import Literal
 
 import torch
-from realm.nn.encoders import EncoderSettings, TrainedEncoder
 from torch import nn
+
+from realm.nn.encoders import EncoderSettings, TrainedEncoder
 
 
 class LeakySettings(EncoderSettings):

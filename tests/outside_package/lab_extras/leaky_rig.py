@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from realm.streaming.encoders import Encoder
 
+from realm.streaming.encoders import Encoder
 from realm.streaming.weights import Sizes
 
 
