@@ -150,7 +150,7 @@ def _steps(prepared: Path, steps: int, batch: int) -> float | None:
     bins = round(1000 * recipe.data.window_s / recipe.signal.bin_ms)
     source = WindowSource(sessions, window_bins=bins, batch_size=batch, seed=0)
     teacher = Teacher(recipe.pretrain.encoder, infos, dims)
-    objective = PretrainObjective(teacher, recipe.pretrain, 0, [source.batch(0)])
+    objective = PretrainObjective(teacher, recipe.pretrain, 0, source.sessions, [source.batch(0)])
     total = WARM_STEPS + steps
     config = recipe.pretrain.optimization.model_copy(
         update={"steps": total, "batch_size": batch, "validate_every": total}

@@ -52,7 +52,9 @@ def measure(quick: bool) -> list[Row]:
         dims = sessions[0].behavior(0, 1)[0].shape[1]
         teacher = Teacher(recipe.pretrain.encoder, infos, dims)
         student = Student(recipe.distill.encoder, infos, dims)
-        pretraining = PretrainObjective(teacher, recipe.pretrain, 0, [])
+        by_id = {session.session_id: session for session in sessions}
+        pretraining = PretrainObjective(teacher, recipe.pretrain, 0, by_id, [])
+        pretraining.begin()
         distilling = DistillObjective(student, teacher, recipe.distill, 0, sessions)
         distilling.begin()
         rows = []

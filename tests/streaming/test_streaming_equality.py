@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -179,7 +180,7 @@ def test_a_run_and_its_record(trained: Path, tmp_path: Path) -> None:
     assert bundle.provenance["run"]["commit"] == "abc"
     assert bundle.provenance["seed"] == "seed0"
     assert bundle.provenance["recipe"]["name"] == "small"
-    assert bundle.versions["torch"] == torch.__version__
+    assert bundle.versions["torch"] == version("torch")
 
 
 def test_several_seeds_are_listed(trained: Path, tmp_path: Path) -> None:
