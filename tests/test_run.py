@@ -378,7 +378,8 @@ def test_a_full_disk_keeps_the_earlier_files(
     folder = tmp_path / "run"
     shutil.copytree(finished.folder, folder)
     before = {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-    done = limited(2, "run", small_recipe, "--data", data, "--out", folder, "--set", "seeds=[0, 1]")
+    arguments = ("--data", data, "--out", folder, "--set", "seeds=[0, 1]", "--jobs", 1)
+    done = limited(3, "run", small_recipe, *arguments)
     assert done.returncode == 2, done.stderr
     assert str(folder / "seed0" / "model") in done.stderr
     assert "File too large" in done.stderr
