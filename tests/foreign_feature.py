@@ -9,37 +9,7 @@ from realm import extensions
 
 # What another package writes: an entry point and a class.
 ENTRY_POINTS = "[realm.features]\nline_length = outside_features:LineLength\n"
-CODE = '''
-import numpy as np
-from realm.signal import Feature
-
-class LineLength(Feature):
-    """Mean absolute step between samples, over a decaying window."""
-
-    latency_ms = 0.0
-
-    def __init__(self, name, band_hz, n_channels, sampling_rate_hz, window_ms=50.0):
-        super().__init__(name, band_hz, n_channels, sampling_rate_hz)
-        self.keep = np.array([np.exp(-1000 / (window_ms * sampling_rate_hz))])
-
-    def initial_state(self):
-        return np.zeros((2, self.n_channels))  # the sample before, the level
-
-    def step(self, x, state):
-        y, (before, level) = np.empty_like(x.samples), state
-        for t, now in enumerate(x.samples):
-            level = self.keep * level + (1 - self.keep) * np.abs(now - before)
-            y[t], before = level, now
-        return y, np.stack([before, level])
-
-    def arrays(self):
-        return {"keep": self.keep.copy()}
-
-    def use(self, arrays):
-        if not 0 < arrays["keep"][0] < 1:
-            raise ValueError("expected a share that is kept")
-        self.keep = arrays["keep"]
-'''
+CODE = (Path(__file__).parent / "outside_package" / "lab_extras" / "line_length.py").read_text()
 FOREIGN: dict[str, dict[str, Any]] = {
     "roughness": {"kind": "line_length", "band_hz": (1.0, 100.0), "window_ms": 20.0}
 }

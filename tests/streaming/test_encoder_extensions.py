@@ -22,87 +22,10 @@ from realm.simulation.write import write_session
 from realm.streaming import Bundle, StreamingDecoder
 from realm.streaming.runtime import BinByBin
 
-RIG = '''
-"""Leaky integration of a projection: the half for the rig, in numpy."""
-
-from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
-
-from realm.streaming.encoders import Encoder
-from realm.streaming.weights import Sizes
-
-
-@dataclass(frozen=True)
-class LeakySizes(Sizes):
-    kind: ClassVar[str] = "leaky"
-
-    d_model: int
-    keep: float
-
-    def shapes(self):
-        return {**self.ends(self.d_model), "mix.weight": (self.d_model, self.d_model)}
-
-
-class LeakyStep:
-    def __init__(self, arrays, sizes):
-        self.arrays, self.sizes = arrays, sizes
-
-    def initial_state(self):
-        return np.zeros(self.sizes.d_model, self.arrays["mix.weight"].dtype)
-
-    def step(self, features, state):
-        a, keep = self.arrays, self.sizes.keep
-        x = a["adapter.weight"] @ features + a["adapter.bias"]
-        state = (keep * state + a["mix.weight"] @ x).astype(state.dtype)
-        normalized = a["head.weight"] @ state + a["head.bias"]
-        return normalized * a["scale.std"] + a["scale.mean"], state
-
-
-LEAKY = Encoder("leaky_training:LEAKY", LeakySizes, LeakyStep)
-'''
-TRAINING = '''
-"""Leaky integration of a projection: the half that trains, in torch."""
-
-from typing import Literal
-
-import torch
-from torch import nn
-
-from realm.nn.encoders import EncoderSettings, TrainedEncoder
-
-
-class LeakySettings(EncoderSettings):
-    kind: Literal["leaky"] = "leaky"
-    d_model: int = 16
-    keep: float = 0.8
-
-
-class Leaky(nn.Module):
-    def __init__(self, settings):
-        super().__init__()
-        self.d_model, self.keep = settings.d_model, settings.keep
-        self.mix = nn.Linear(settings.d_model, settings.d_model, bias=False)
-
-    def initial_state(self, batch, dtype=None, device=None):
-        return self.mix.weight.new_zeros((batch, self.d_model), dtype=dtype, device=device)
-
-    def forward(self, x):
-        return self.step(x, self.initial_state(len(x), x.dtype, x.device))[0]
-
-    def step(self, x, state):
-        out = []
-        for bin_ in self.mix(x).unbind(1):
-            state = self.keep * state + bin_
-            out.append(state)
-        return (torch.stack(out, 1) if out else x.new_zeros(x.shape)), state
-
-
-LEAKY = TrainedEncoder(
-    LeakySettings, Leaky, arrays=lambda encoder: {"mix.weight": encoder.mix.weight}
-)
-'''
+# The encoder of the package outside, as two modules of a package of its own.
+PACKAGE = Path(__file__).parents[1] / "outside_package" / "lab_extras"
+RIG = (PACKAGE / "leaky_rig.py").read_text().replace("lab_extras.leaky:", "leaky_training:")
+TRAINING = (PACKAGE / "leaky.py").read_text()
 
 
 @pytest.fixture(scope="module")
