@@ -160,18 +160,15 @@ def parse_recipe(content: dict[str, Any], origin: str) -> Recipe:
 def _spans_in_ms(content: dict[str, Any]) -> dict[str, Any]:
     """The content with spans of masks in ms; recipes of version 0.1 say them in bins."""
     bin_ms = _inside(content, "signal").get("bin_ms", SignalConfig().bin_ms)
-    sections = [("pretrain",), ("baselines", "transformer_mae_probe")]
-    for path in sections:
+    content = copy.deepcopy(content)
+    for path in (("pretrain",), ("baselines", "transformer_mae_probe")):
         mask = _inside(content, *path, "mask")
-        if "span_bins" in mask and isinstance(bin_ms, (int, float)):
-            content = copy.deepcopy(content)
-            mask = _inside(content, *path, "mask")
-            spans = mask.pop("span_bins")
-            if not isinstance(spans, list | tuple) or not all(
-                isinstance(span, (int, float)) for span in spans
-            ):
-                mask["span_bins"] = spans  # refused below, with the valid keys
-                continue
+        spans = mask.get("span_bins")
+        # Anything but numbers stays, to be refused as an unknown key beside the valid ones.
+        if isinstance(spans, list | tuple) and all(
+            isinstance(number, int | float) for number in (bin_ms, *spans)
+        ):
+            del mask["span_bins"]
             mask.setdefault("span_ms", [span * bin_ms for span in spans])
     return content
 

@@ -26,7 +26,6 @@ from realm.signal.binning import lookahead_bins
 from realm.training.build import behavior_scales, new_student, new_teacher
 from realm.training.distill import DistillObjective, distill
 from realm.training.pretrain import pretrain
-from realm.training.readout import refit_readout
 from realm.workers import Workers
 
 Result = TypeVar("Result")
@@ -127,13 +126,7 @@ class SeedRun:
             student.set_behavior_scale(session_id, *scale)
         labelled = self.recipe.distill.model_copy(update={"task_weight": 1.0})
         objective = DistillObjective(student, None, labelled, self.seed, self.sessions)
-        refit_readout(
-            student,
-            self.sessions,
-            lambda session: session.training_labels(self.labels.get(session.session_id)),
-            objective.lookahead,
-            objective.score_of_heads(),
-        )
+        objective.refit_head(self.labels)
 
 
 def each_seed(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +203,16 @@ class DistillObjective:
 
         return lambda: validation_score(self.sessions, decode)["score"]
 
+    def refit_head(self, label_s: Mapping[str, float]) -> float:
+        """Solve the head on the stream, with these label budgets; returns its validation score."""
+        return refit_readout(
+            self.module.student,
+            self.sessions,
+            lambda session: session.training_labels(label_s.get(session.session_id)),
+            self.lookahead,
+            self.score_of_heads(),
+        )
+
     def _decode_validation(self, session: PreparedSession) -> NDArray[np.float32]:
         return self._read_out(session, self._validation_latents(session))
 
@@ -260,13 +270,7 @@ def distill(
     if not config.refit_readout or config.task_weight == 0:
         return result
     cpu_start, wall_start = time.process_time(), time.perf_counter()
-    best_score = refit_readout(
-        student,
-        sessions,
-        lambda session: session.training_labels(source.label_s.get(session.session_id)),
-        objective.lookahead,
-        objective.score_of_heads(),
-    )
+    best_score = objective.refit_head(source.label_s)
     return result._replace(
         best_score=best_score,
         cpu_s=result.cpu_s + time.process_time() - cpu_start,
