@@ -97,8 +97,8 @@ FORMATS = (
     Format(
         "NWB", has_suffix(".nwb"), f"{_IN}.nwb:open_nwb", identify=f"{_IN}.nwb_contents:identify"
     ),
-    Format("BIDS-iEEG", _is_bids, f"{_IN}.bids:open_bids", "edfio or mne"),
-    Format("EDF", has_suffix(".edf"), f"{_IN}.edf:open_edf", "edfio"),
+    Format("BIDS-iEEG", _is_bids, f"{_IN}.bids:open_bids", "mne"),
+    Format("EDF", has_suffix(".edf"), f"{_IN}.edf:open_edf"),
     Format("BrainVision", has_suffix(".vhdr"), f"{_IN}.brainvision:open_brainvision", "mne"),
     Format(
         "Blackrock",
