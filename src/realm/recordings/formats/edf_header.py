@@ -120,9 +120,23 @@ def read_edf(path: Path) -> EdfFile:
                 f"{path}: expected records that last longer than 0 s and hold samples of {label}, "
                 f"got {record_s:g} s and {counts[i]} samples; export the file again"
             )
-        limits = [_number(path, fields[k][i], f"a limit of {label}") for k in (3, 4, 5, 6)]
-        unit, rate = _text(fields[2][i]), counts[i] / record_s
-        signals.append(EdfSignal(label, unit, *limits, counts[i], rate, records, firsts[i]))
+        low, high, digital_low, digital_high = (
+            _number(path, fields[k][i], f"a limit of {label}") for k in (3, 4, 5, 6)
+        )
+        signals.append(
+            EdfSignal(
+                label,
+                _text(fields[2][i]),
+                low,
+                high,
+                digital_low,
+                digital_high,
+                counts[i],
+                counts[i] / record_s,
+                records,
+                firsts[i],
+            )
+        )
     onsets = None
     if head[192:236].strip().startswith(b"EDF+D"):
         onsets = _onsets(path, records, labels, firsts)
