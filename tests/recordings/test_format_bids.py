@@ -61,7 +61,7 @@ def test_bids(bids: Path, session: SimulatedSession, tmp_path: Path) -> None:
         np.testing.assert_allclose(hand.timestamps_s, session.behavior.timestamps_s - 0.4)
         assert (hand.unit, hand.names) == ("m", ("x", "y"))
         assert set(recording.behavior_paths()) == {"button", name}
-        assert len(recording.files) == 6
+        assert len(recording.files) == 7
 
 
 def test_channels_that_the_table_does_not_name_are_a_fault(bids: Path) -> None:

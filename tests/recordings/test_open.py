@@ -104,7 +104,9 @@ def test_recording_open_still_works_and_warns(recording_path: Path) -> None:
         assert recording.session_id == "simA_day0"
 
 
-@pytest.mark.parametrize("error", [KeyError("x"), IndexError("x"), AssertionError(), OSError("x")])
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), IndexError("x"), AssertionError(), OSError("x"), MemoryError()]
+)
 def test_errors_from_below_name_the_file(error: Exception) -> None:
     with (
         pytest.raises(ValueError, match=r"a\.edf: expected readable"),
@@ -120,13 +122,20 @@ def test_errors_from_below_name_the_file(error: Exception) -> None:
         RecordingFaultError("gap", "a.edf: expected no gaps"),
         PermissionError(13, "Permission denied", "b.tsv"),
         ImportError("no neo"),
-        MemoryError(),
     ],
 )
 def test_clear_errors_pass_as_they_are(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, clear_errors(Path("a.edf"), "EDF data"):
         raise error
     assert caught.value is error
+
+
+def test_an_error_without_the_name_of_a_file_gets_one() -> None:
+    with (
+        pytest.raises(ValueError, match=r"^a\.mat: expected 2 names, got 3; correct them$"),
+        clear_errors(Path("a.mat"), "arrays"),
+    ):
+        raise ValueError("expected 2 names, got 3; correct them")
 
 
 def test_samples_that_cannot_be_read_name_the_file(recording_path: Path) -> None:

@@ -21,7 +21,7 @@ from realm.data.config import DataConfig
 from realm.data.prepared_file import write_prepared
 from realm.data.sessions import FORMAT, description, open_prepared
 from realm.files import make_folder, sha256_file, sha256_json
-from realm.recordings.open import identify, open_recording
+from realm.recordings.open import identify, is_stray, open_recording
 from realm.recordings.recording import Recording
 from realm.signal import SignalConfig
 from realm.workers import Workers, cores
@@ -49,7 +49,10 @@ def prepare_session(
     settings = settings_of(signal, data)
     with open_recording(source, data.lfp) as recording:
         target = Path(out_dir) / f"{recording.session_id}.h5"
-        hashes = {"input_sha256": input_hash(recording), "config_sha256": sha256_json(settings)}
+        hashes = {
+            "input_sha256": input_hash(recording, data.behavior),
+            "config_sha256": sha256_json(settings),
+        }
         if not is_prepared(target, hashes):
             write_prepared(recording, target, signal, data, {**hashes, "settings": settings})
     return target
@@ -107,16 +110,19 @@ def settings_of(signal: SignalConfig, data: DataConfig) -> dict[str, Any]:
     return content
 
 
-def input_hash(recording: Recording) -> str:
+def input_hash(recording: Recording, behavior: str | None = None) -> str:
     """SHA-256 of the recording's file; of the names and hashes of all files where it has several.
 
-    A folder counts as every file in it.
+    The files are those of its samples and of `behavior`. A folder counts as every file in it except
+    those that an operating system left there.
     """
     files = [
         inner
-        for path in recording.files
+        for path in recording.files_with(behavior)
         for inner in (
-            sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+            sorted(p for p in path.rglob("*") if p.is_file() and not is_stray(p))
+            if path.is_dir()
+            else [path]
         )
     ]
     if files == [recording.path]:

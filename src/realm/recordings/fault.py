@@ -38,8 +38,9 @@ class RecordingFaultError(ValueError):
 def clear_errors(path: Path, what: str) -> Iterator[None]:
     """Turn whatever goes wrong while `path` is read into a ValueError that names it.
 
-    Errors of this package name the file and say what to do, and errors of the system name theirs:
-    these pass as they are. So does a package that is not installed.
+    Every reader runs inside this guard. Errors of this package say what to do and pass as they are,
+    with the file's name put before them where it is missing; errors of the system that name a file
+    pass as well. So does a package that is not installed.
 
     Args:
         path: of the recording.
@@ -47,11 +48,21 @@ def clear_errors(path: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ImportError, MemoryError):
+    except ImportError:
         raise
+    except MemoryError as error:
+        raise ValueError(
+            f"{path}: expected readable {what}, but it does not fit into memory; where the file is "
+            "not that large it is damaged, copy it again, otherwise export it in a format that is "
+            "read by parts (NWB, MATLAB v7.3)"
+        ) from error
     except Exception as error:
-        ours = isinstance(error, ValueError) and ": expected" in str(error)
-        if ours or (isinstance(error, OSError) and error.filename is not None):
+        text = str(error)
+        if isinstance(error, ValueError) and ": expected" in text:
+            raise
+        if isinstance(error, ValueError) and text.startswith("expected "):
+            raise ValueError(f"{path}: {text}") from error
+        if isinstance(error, OSError) and error.filename is not None:
             raise
         raise ValueError(
             f"{path}: expected readable {what}, but {type(error).__name__}: {error}; the file is "

@@ -6,6 +6,7 @@ the file and virtual data sets are refused, so that the hash of the file covers 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,48 @@ import numpy as np
 from realm.recordings.fault import RecordingFaultError
 
 MAX_SOFT_LINKS = 16
+MAGIC = b"\x89HDF\r\n\x1a\n"
+MAGIC_AT = (0, *(512 << k for k in range(12)))  # after a block of the user, as MATLAB writes one
+IN_USE = (errno.EAGAIN, errno.EACCES, errno.EDEADLK, errno.EBUSY)
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is HDF5 by its first bytes, also where another program has it open."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        for at in MAGIC_AT:
+            stream.seek(at)
+            found = stream.read(len(MAGIC))
+            if found == MAGIC:
+                return True
+            if len(found) < len(MAGIC):
+                break
+    return False
 
 
 def open_hdf5(path: Path) -> h5py.File:
     """Open `path` for reading.
 
     Raises:
-        ValueError: it is missing, truncated or not HDF5.
+        ValueError: it is missing, a folder, in use by a program that writes it, truncated or not
+            HDF5.
     """
+    if path.is_dir():
+        raise ValueError(
+            f"{path}: expected an HDF5 file, found a folder (NWB in Zarr is not read); export the "
+            "recording as one HDF5 file"
+        )
     if not path.is_file():
         raise ValueError(f"{path}: expected a recording here, found no file; check the path")
     try:
         return h5py.File(path, "r")
     except OSError as error:
+        if "lock" in str(error).lower() and (error.errno in IN_USE or error.errno is None):
+            raise ValueError(
+                f"{path}: expected a file that no program is writing, but it is in use by another "
+                "program, which has locked it; close the file there, then try again"
+            ) from error
         raise ValueError(
             f"{path}: expected an HDF5 file, but it cannot be opened ({error}); "
             "it is truncated or of another format, copy or export it again"

@@ -107,7 +107,7 @@ def open_container(path: Path) -> Container:
     suffix = path.suffix.lower()
     try:
         if suffix == ".mat":
-            return _hdf5(path, turned=True) if h5py.is_hdf5(path) else _mat5(path)
+            return _hdf5(path, turned=True) if hdf.is_hdf5(path) else _mat5(path)
         if suffix in (".h5", ".hdf5"):
             return _hdf5(path, turned=False)
         openers = {".npz": _npz, ".zarr": _zarr, ".csv": _csv}

@@ -26,6 +26,9 @@ ARRAY_SUFFIXES = (".mat", ".npz", ".h5", ".hdf5", ".zarr")
 BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+(_[a-z]+-[A-Za-z0-9]+)*_(ieeg|eeg)")
 
 
+NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli")  # folders of a BIDS data set
+
+
 class Format(NamedTuple):
     """One kind of recording.
 
@@ -67,14 +70,16 @@ def _is_torch_brain(path: Path) -> bool:
     """A session written by torch_brain, and none that this package has prepared."""
     if path.suffix.lower() != ".h5" or not path.is_file():
         return False
-    import h5py
+    from realm.recordings import hdf
 
-    if not h5py.is_hdf5(path):
+    if not hdf.is_hdf5(path):
         return False
-    with h5py.File(path, "r") as file:
-        kind = file.attrs.get("object", "")
-        kind = kind.decode() if isinstance(kind, bytes) else kind
-        return kind == "Data" and not {"provenance", "chain", "features"} <= set(file)
+    try:
+        with hdf.open_hdf5(path) as file:
+            kind = hdf.text(file.attrs.get("object", ""))
+            return kind == "Data" and not {"provenance", "chain", "features"} <= set(file)
+    except (ValueError, OSError, RuntimeError, KeyError):
+        return False  # damaged or in use: whoever opens it says so
 
 
 def is_axona(path: Path) -> bool:
@@ -139,6 +144,8 @@ def open_recording(path: Path | str, lfp_path: str | None = None) -> Recording:
     if not path.exists():
         raise ValueError(f"{path}: expected a recording here, found no file; check the path")
     kind = format_of(path)
+    if path.is_dir() and not (kind is not None and kind.folder):
+        raise ValueError(_no_recording(path))
     if kind is None:
         raise ValueError(
             f"{path}: expected a recording of a known kind ({', '.join(format_names())}), but this "
@@ -173,15 +180,26 @@ def identify(path: Path | str) -> Identity:
 
 
 def find_recordings(folder: Path | str) -> list[Path]:
-    """The recordings in `folder` and below, sorted.
+    """The recordings in `folder` and below, sorted; `folder` itself where it is one recording.
 
     A `recording.toml` may say which files of its folder are recordings. Files of arrays count where
-    one describes them.
+    one describes them. Hidden files and those that macOS leaves (`._name`) are passed over, and in
+    a BIDS data set the folders `derivatives`, `sourcedata`, `code` and `stimuli`.
 
     Raises:
         ValueError: there are none.
     """
     folder = Path(folder)
+    if not folder.exists():
+        raise ValueError(f"{folder}: expected a folder of recordings, found none; check the path")
+    own = _inside(folder)
+    if _is_recording(own):
+        return [own]
+    if not folder.is_dir():
+        raise ValueError(
+            f"{folder}: expected a folder of recordings or a recording ("
+            f"{', '.join(format_names())}), but this file is none; name the folder it lies in"
+        )
     candidates = sorted(_candidates(folder))
     found = [path for path in candidates if _is_recording(path)]
     if not found:
@@ -225,12 +243,20 @@ def _call(kind: Format, function: str, path: Path, *arguments: Any) -> Any:
         ) from error
 
 
+def is_stray(path: Path) -> bool:
+    """Whether a file holds nothing of a recording: macOS and Windows leave such files."""
+    return path.name.startswith("._") or path.name in (".DS_Store", "Thumbs.db", "desktop.ini")
+
+
 def _candidates(folder: Path) -> Iterator[Path]:
     """Every file, and every folder that is one recording, but nothing inside such a folder."""
-    for path in folder.iterdir() if folder.is_dir() else ():
+    inner = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    names = {path.name for path in inner}
+    bids = "dataset_description.json" in names or any(name.startswith("sub-") for name in names)
+    for path in inner:
         if path.is_file() or any(kind.folder and kind.recognizes(path) for kind in _formats()):
             yield path
-        elif path.is_dir() and not path.name.startswith("."):
+        elif path.is_dir() and not (bids and path.name in NOT_RAW):
             yield from _candidates(path)
 
 
@@ -250,6 +276,19 @@ def _inside(path: Path) -> Path:
     """A folder that holds one Open Ephys recording stands for it."""
     inner = path / "structure.oebin"
     return inner if inner.is_file() else path
+
+
+def _no_recording(folder: Path) -> str:
+    """What to say of a folder where one recording is expected."""
+    try:
+        found = [str(path.relative_to(folder)) for path in find_recordings(folder)]
+    except ValueError:
+        found = []
+    listed = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
+    what = f"with {listed}; name one of these" if found else "without any; name a recording"
+    if folder.suffix.lower() == ".nwb":
+        what = "(NWB in Zarr is not read); export it as one NWB file (HDF5)"
+    return f"{folder}: expected one recording, found a folder {what}"
 
 
 def _open(path: Path | str, lfp_path: str | None = None) -> Recording:

@@ -115,10 +115,17 @@ class Behavior(Protocol):
 
 
 class NamedBehavior:
-    """Behavior series by name, each read when it is asked for."""
+    """Behavior series by name, each read when it is asked for.
 
-    def __init__(self, series: Mapping[str, Callable[[], TimeSeries]]) -> None:
-        self._series = series
+    `files` are those that a series is read from, where they are not among those of the recording.
+    """
+
+    def __init__(
+        self,
+        series: Mapping[str, Callable[[], TimeSeries]],
+        files: Mapping[str, tuple[Path, ...]] | None = None,
+    ) -> None:
+        self._series, self.files = series, files or {}
 
     def paths(self) -> list[str]:
         """The names."""
@@ -137,7 +144,7 @@ class Recording:
         path: of the file.
         identity: which session it is.
         signal: the neural series.
-        files: every file that was read, `path` first; their hashes are the recording's.
+        files: every file that is read for the samples and for what is known of them, `path` first.
     """
 
     open: ClassVar[Callable[..., Recording]]  # goes with the next release: see `open_recording`
@@ -254,6 +261,14 @@ class Recording:
         """The whole recording in consecutive blocks of at most `n_samples` samples."""
         for start in range(0, self.n_samples, n_samples):
             yield self.read(start, start + n_samples)
+
+    def files_with(self, behavior: str | None) -> tuple[Path, ...]:
+        """Every file that the samples and this behavior are read from; their hashes are its own."""
+        found = list(self.files)
+        for source in self.behavior_sources:
+            if behavior is not None and isinstance(source, NamedBehavior):
+                found += source.files.get(behavior, ())
+        return tuple(dict.fromkeys(found))
 
     def behavior_paths(self) -> list[str]:
         """Paths that `behavior` accepts."""

@@ -18,6 +18,7 @@ from realm.recordings.description import (
     description_path,
     read_description,
 )
+from realm.recordings.description_draft import draft, listing
 from realm.recordings.fault import RecordingFaultError
 from realm.recordings.grid import SampleGrid, at_rate, check_increasing, check_rate, from_timestamps
 from realm.recordings.named_arrays import Container, StoredArray, open_container
@@ -34,11 +35,7 @@ def open_arrays(path: Path, lfp_path: str | None = None) -> Recording:
     described = description_path(path)
     description = None if described is None else read_description(described)
     if description is None or description.samples is None:
-        where = described or path.parent / FOLDER_DESCRIPTION
-        raise ValueError(
-            f"{path}: expected {where} to name the arrays of this file in a part [samples] (array, "
-            "axes, unit, rate_hz), found none; write it"
-        )
+        raise ValueError(_undescribed(path, described or path.parent / FOLDER_DESCRIPTION))
     samples = description.samples
     if lfp_path is not None:
         samples = samples.model_copy(update={"array": lfp_path})
@@ -49,6 +46,19 @@ def open_arrays(path: Path, lfp_path: str | None = None) -> Recording:
     except BaseException:
         container.close()
         raise
+
+
+def _undescribed(path: Path, where: Path) -> str:
+    """What to write, with the arrays that there are and a description to begin with."""
+    container = open_container(path)
+    try:
+        return (
+            f"{path}: expected {where} to name the arrays of this file in a part [samples] (array, "
+            f"axes, unit, rate_hz), found none; write it. This file has: {listing(container)}. To "
+            f"begin, write these lines there and correct them:\n\n{draft(container)}"
+        )
+    finally:
+        container.close()
 
 
 def array_signal(container: Container, samples: Samples, channels: Channels) -> Signal:

@@ -1,7 +1,8 @@
 """BIDS-iEEG: a data file (BrainVision or EDF) and the tables beside it.
 
 Types, units and bad channels come from `*_channels.tsv`, regions from `*_electrodes.tsv`, and
-behavior on its own clock from `*_physio.tsv.gz` and `*_stim.tsv.gz`. The entities of the file's
+behavior on its own clock from `*_physio.tsv.gz` and `*_stim.tsv.gz`. Tables and JSON files of a
+folder above apply as well (`bids_sidecars`). The entities of the file's
 name are subject and session. Format: https://bids-specification.readthedocs.io.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
+import zlib
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -20,6 +21,7 @@ import numpy as np
 
 from realm.recordings.channels import finished, is_electrode, select, series_of_channels
 from realm.recordings.fault import RecordingFaultError
+from realm.recordings.formats.bids_sidecars import applying, continuous, merged_json, name_of
 from realm.recordings.formats.brainvision import open_brainvision
 from realm.recordings.formats.edf import open_edf
 from realm.recordings.recording import Identity, NamedBehavior, Recording, Signal, TimeSeries, safe
@@ -37,27 +39,25 @@ def open_bids(path: Path, lfp_path: str | None = None) -> Recording:
     read = open_edf if path.suffix.lower() == ".edf" else open_brainvision
     recording = read(path, lfp_path)
     try:
-        channels = _beside(path, "channels.tsv")
-        electrodes = _beside(path, "electrodes.tsv", of_run=False)
+        channels = next(iter(applying(path, "channels", ".tsv")), None)
+        electrodes = next(iter(applying(path, "electrodes", ".tsv", more="space")), None)
         signal, behavior = recording.signal, recording.behavior_sources
         if channels is not None:
             labelled = _labelled(path, signal, _table(channels), electrodes)
             signal, series = labelled
             behavior = (series, *behavior)
-        continuous = {
-            file.name.removesuffix(".tsv.gz"): partial(_continuous, file)
-            for suffix in ("physio", "stim")
-            for file in sorted(path.parent.glob(f"{_entities(path)}*_{suffix}.tsv.gz"))
-        }
-        files = (*recording.files, *(f for f in (channels, electrodes) if f is not None))
-        files += tuple(path.parent / f"{name}.tsv.gz" for name in continuous)
+        tables = [file for suffix in ("physio", "stim") for file in continuous(path, suffix)]
+        series_of = {_short(file): partial(_continuous, file) for file in tables}
+        files = [*recording.files, *(f for f in (channels, electrodes) if f is not None), *tables]
+        for file in tables:
+            files += applying(file, name_of(file).suffix, ".json")
         return Recording(
             path,
             _identity(path, recording.started_at),
             signal,
-            (*behavior, NamedBehavior(continuous)),
+            (*behavior, NamedBehavior(series_of)),
             recording.close,
-            files,
+            tuple(dict.fromkeys(files)),
         )
     except BaseException:
         recording.close()
@@ -74,19 +74,8 @@ def _identity(path: Path, started_at: datetime | None) -> Identity:
     return Identity(safe(_entities(path)), subject, started_at)
 
 
-def _beside(path: Path, suffix: str, of_run: bool = True) -> Path | None:
-    """The table that applies to a run: of its own name, or of fewer of its entities."""
-    entities = _entities(path).split("_")
-    for kept in range(len(entities), 0, -1):
-        start = "_".join(entities[:kept])
-        exact = path.parent / f"{start}_{suffix}"
-        if exact.is_file():
-            return exact
-        if not of_run:  # electrodes carry a space entity
-            found = sorted(path.parent.glob(f"{start}_space-*_{suffix}"))
-            if found:
-                return found[0]
-    return None
+def _short(table: Path) -> str:
+    return table.name.removesuffix(".tsv.gz")
 
 
 def _table(path: Path) -> Table:
@@ -103,7 +92,15 @@ def _labelled(
     path: Path, signal: Signal, channels: Table, electrodes: Path | None
 ) -> tuple[Signal, NamedBehavior]:
     """The neural channels with flags and regions; every other channel is behavior."""
-    rows = {row.get("name", ""): row for row in channels}
+    listed = [(row.get("name") or "").strip() for row in channels]
+    rows = dict(zip(listed, channels, strict=True))
+    twice = sorted({name for name in listed if listed.count(name) > 1})
+    if twice:
+        raise RecordingFaultError(
+            "electrodes",
+            f"{path}: expected every channel once in its channels.tsv, got {', '.join(twice[:4])} "
+            "more than once; give every channel a name of its own",
+        )
     missing = [name for name in signal.channel_names if name not in rows]
     if missing:
         raise RecordingFaultError(
@@ -116,13 +113,18 @@ def _labelled(
     full = replace(
         signal,
         regions=tuple(regions.get(name, "") for name in names),
-        bad_channels=tuple(rows[name].get("status", "") == "bad" for name in names),
+        bad_channels=tuple(_said(rows[name], "status").lower() == "bad" for name in names),
     )
-    neural = [is_electrode(kind=rows[name].get("type", "")) for name in names]
+    neural = [is_electrode(kind=_said(rows[name], "type")) for name in names]
     others = NamedBehavior(
         {
             name: partial(
-                series_of_channels, path, signal, name, (name,), unit=rows[name].get("units", "V")
+                series_of_channels,
+                path,
+                signal,
+                name,
+                (name,),
+                unit=_said(rows[name], "units") or "V",
             )
             for name, yes in zip(names, neural, strict=True)
             if not yes
@@ -131,35 +133,41 @@ def _labelled(
     return select(path, full, [i for i, yes in enumerate(neural) if yes]), others
 
 
+def _said(row: dict[str, str], column: str) -> str:
+    """A cell of a table; empty where it is missing or n/a."""
+    cell = (row.get(column) or "").strip()
+    return "" if cell.lower() == "n/a" else cell
+
+
 def _regions(electrodes: Path | None) -> dict[str, str]:
     if electrodes is None:
         return {}
     rows = _table(electrodes)
     column = next((c for c in REGION_COLUMNS if rows and c in rows[0]), None)
-    return (
-        {}
-        if column is None
-        else {row["name"]: (row[column] or "").replace("n/a", "") for row in rows}
-    )
+    return {} if column is None else {_said(row, "name"): _said(row, column) for row in rows}
 
 
 def _continuous(path: Path) -> TimeSeries:
-    """Columns of a compressed table without a header; its clock is in the JSON of its name."""
-    said = path.with_name(path.name.removesuffix(".tsv.gz") + ".json")
+    """Columns of a compressed table without a header; the JSON files that apply say its clock."""
     try:
-        about = json.loads(said.read_text(encoding="utf-8"))
+        about, _ = merged_json(path, name_of(path).suffix)
         rate, start = float(about["SamplingFrequency"]), float(about["StartTime"])
         names = tuple(str(name) for name in about["Columns"])
         text = gzip.decompress(path.read_bytes()).decode()
         values = np.genfromtxt(io.StringIO(text), delimiter="\t", dtype=np.float64)
         values = values.reshape(-1, len(names))
-    except (OSError, KeyError, TypeError, ValueError, EOFError) as error:
+    except (OSError, KeyError, TypeError, ValueError, EOFError, zlib.error) as error:
         raise ValueError(
-            f"{path}: expected columns of numbers and a JSON file with SamplingFrequency, "
-            f"StartTime and Columns, but they cannot be read ({error}); correct them"
+            f"{path}: expected columns of numbers and a JSON file, beside it or above, with "
+            f"SamplingFrequency, StartTime and Columns, but they cannot be read ({error}); correct "
+            "them"
         ) from error
+    if not (np.isfinite([rate, start]).all() and rate > 0):
+        raise ValueError(
+            f"{path}: expected a SamplingFrequency above 0 Hz and a StartTime in its JSON file, "
+            f"got {rate:g} Hz and {start:g} s; correct them"
+        )
     units = {str(about[n].get("Units", "")) for n in names if isinstance(about.get(n), dict)}
     unit = units.pop() if len(units) == 1 else "arbitrary"
     times = start + np.arange(len(values)) / rate
-    name = path.name.removesuffix(".tsv.gz")
-    return finished(path, name, times, values, unit or "arbitrary", names)
+    return finished(path, _short(path), times, values, unit or "arbitrary", names)

@@ -49,16 +49,17 @@ def open_open_ephys(path: Path, lfp_path: str | None = None) -> Recording:
             other: partial(_stream_behavior, path, other, stream)
             for other, stream in streams.items()
             if other != name
-        }
+        },
+        {other: _present(path, other) for other in streams},
     )
-    files = [path, *(file for file in _files(path, name) if file.is_file())]
+    files = (path, *_present(path, name))
     return Recording(
         path,
         _identity(path),
         signal,
         (behavior, others),
         lambda: None,
-        tuple(files),
+        files,
     )
 
 
@@ -89,6 +90,10 @@ def _identity(path: Path) -> Identity:
 def _files(path: Path, name: str) -> list[Path]:
     folder = path.parent / "continuous" / name
     return [folder / "continuous.dat", *(folder / number for number in NUMBERS)]
+
+
+def _present(path: Path, name: str) -> tuple[Path, ...]:
+    return tuple(file for file in _files(path, name) if file.is_file())
 
 
 def _signal(path: Path, name: str, stream: dict[str, Any]) -> tuple[Signal, list[bool]]:
