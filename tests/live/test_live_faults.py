@@ -281,7 +281,9 @@ def test_a_clock_that_is_set_back_begins_anew() -> None:
     script = blocks(VOLTS, numbered=False)
     script[400:] = [b._replace(times_s=b.times_s - 50) for b in script[400:]]
     _, status = run(script)
-    expect(status, "samples", dropped_backward=999)  # two seconds of nothing else, less one
+    expect(
+        status, "samples", dropped_backward=124
+    )  # a quarter of a second of nothing else, less one
     expect(status, "stream", clock_steps=1, resets=1)
 
 

@@ -443,6 +443,6 @@ def test_times_of_another_clock_are_refused(name: str) -> None:
     sender = outlet(name)
     source = opened(patient(name))
     push(sender, np.zeros((3, 3)), time.time() + np.arange(3) / RATE_HZ)
-    with pytest.raises(ValueError, match=r"local_clock\(\) in LSL.* behind; correct the sender"):
+    with pytest.raises(ValueError, match=r"local_clock\(\) in LSL.* ahead; correct the sender"):
         read_until(source, math.inf)
     source.close()

@@ -10,8 +10,8 @@ from contract import assert_identical
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realm.live import placing
-from realm.live.timeline import Happened, Timed, Timeline, TimelineState
+from realm.live import placing, stamps
+from realm.live.timeline import MOST_SEEN, Happened, Timed, Timeline, TimelineState
 
 RATE_HZ, COLUMNS, FILL_S = 1000.0, 3, 0.2
 N = 3000
@@ -60,7 +60,7 @@ def feed(
 def check(timed: Timed, happened: Happened, state: TimelineState, n: int) -> None:
     """What holds for every stream: each sample is given out, counted or, one at most, held back."""
     dropped = happened.duplicated + happened.backward + happened.untimed + happened.unplaced
-    dropped += int(not np.isnan(state.clock[placing.DOUBT]))
+    dropped += int(not np.isnan(state.clock[stamps.DOUBT]))
     assert timed.real.sum() + dropped == n
     assert (~timed.real).sum() == happened.filled
     assert np.isnan(timed.rows[~timed.real]).all()
@@ -191,6 +191,60 @@ def test_a_wrong_rate_is_measured(timeline: Timeline, rate_hz: float, numbered: 
     timed, happened, rates, state = feed(timeline, stream, list(range(0, 8000, 10)))
     check(timed, happened, state, 8000)
     assert rates[0] == pytest.approx(rate_hz, rel=2e-3)
+
+
+@pytest.mark.parametrize("wrong", [2**40, 2**62, 1400, 0])
+def test_a_corrupt_number_is_a_fault_and_not_a_fact(timeline: Timeline, wrong: int) -> None:
+    rows, times, numbers = clean(numbered=True)
+    assert numbers is not None
+    numbers[1000:1010] = wrong + np.arange(10)
+    timed, happened, _, _ = feed(timeline, (rows, times, numbers))
+    assert happened == Happened(number_restarts=2)  # there and back
+    np.testing.assert_array_equal(timed.rows, rows)
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+@pytest.mark.parametrize("at_once", [2, 12, 30])
+def test_samples_stamped_as_they_are_sent(timeline: Timeline, at_once: int, numbered: bool) -> None:
+    n = 12_000
+    rows, times, numbers = clean(n, numbered)
+    sent = times[at_once - 1 :: at_once].repeat(at_once)[:n] * (1 + 5e-4)  # a drift as well
+    stamps = sent + 2e-5 * (np.arange(n) % at_once)
+    timed, happened, rates, _ = feed(timeline, (rows, stamps, numbers), list(range(0, n, 7)))
+    assert happened == Happened()
+    np.testing.assert_array_equal(timed.rows, rows)
+    np.testing.assert_allclose(rates[1:], RATE_HZ / (1 + 5e-4), rtol=1e-3)
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_stamps_that_stand_still_set_no_clock(timeline: Timeline, numbered: bool) -> None:
+    rows, times, numbers = clean(numbered=numbered)
+    times = times.copy()
+    times[500:2500] = times[500]
+    timed, happened, _, _ = feed(timeline, (rows, times, numbers), list(range(0, N, 10)))
+    assert happened.clock_steps == happened.resets == 0
+    np.testing.assert_array_equal(timed.rows, rows)  # each in its turn
+
+
+def test_a_stamp_months_ahead_is_no_gap(timeline: Timeline) -> None:
+    rows, times, _ = clean()
+    for wrong in (1e9, 9e15, 1e17, 1e300):
+        hurt = times.copy()
+        hurt[1000:1100] = wrong
+        timed, happened, _, _ = feed(timeline, (rows, hurt, None))
+        assert happened == Happened(bad_times=happened.bad_times)
+        assert happened.bad_times > 0
+        np.testing.assert_array_equal(timed.rows, rows)
+
+
+def test_the_cost_of_a_wide_jitter_is_bounded() -> None:
+    wide = Timeline(30_000.0, COLUMNS, FILL_S, 2000.0)
+    state = wide.initial_state()
+    assert len(state.seen_s) <= stamps.WAYS * MOST_SEEN
+    stream = clean(2000)
+    times = 50 + np.arange(2000) / 30_000.0
+    again = (np.r_[stream[0], stream[0]], np.r_[times, times], None)
+    assert feed(wide, again)[1] == Happened(duplicated=2000)
 
 
 def test_numbers_that_begin_anew_are_placed_by_time(timeline: Timeline) -> None:

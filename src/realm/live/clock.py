@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ from realm.signal.binning import Binning
 
 Floats = NDArray[np.float64]
 
-OTHER_CLOCK_S = 60.0  # stamps this far from now are of another clock
+OTHER_CLOCK_S = 60.0  # stamps this far behind now are of another clock,
+AHEAD_S = 0.5  # and stamps this far ahead: no sample was taken before it was taken
+USUAL_S = 0.5  # half of the time over which the usual delay of a stream is the least one
 
 
 def now_s() -> float:
@@ -32,12 +35,48 @@ def check_clock(times_s: NDArray[np.float64], source: str) -> None:
     """
     known = times_s[np.isfinite(times_s)]
     behind_s = now_s() - float(known[-1]) if len(known) else 0.0
-    if abs(behind_s) > OTHER_CLOCK_S:
+    if not -AHEAD_S <= behind_s <= OTHER_CLOCK_S:
+        told = f"{abs(behind_s):.1f} s {'behind' if behind_s > 0 else 'ahead'}"
         raise ValueError(
             f"{source}: expected times in seconds on CLOCK_MONOTONIC of this machine "
-            f"(time.monotonic() in Python, local_clock() in LSL), these are {behind_s:.0f} s "
-            "behind; correct the sender"
+            f"(time.monotonic() in Python, local_clock() in LSL), these are {told}; correct the "
+            "sender"
         )
+
+
+def of_the_present(times_s: Floats, arrived_s: float) -> Floats:
+    """Time stamps of samples that arrived now; NaN for those that no such sample can have."""
+    if len(times_s) and (
+        times_s.min() >= arrived_s - OTHER_CLOCK_S and times_s.max() <= arrived_s + AHEAD_S
+    ):
+        return times_s
+    possible = (times_s >= arrived_s - OTHER_CLOCK_S) & (times_s <= arrived_s + AHEAD_S)
+    return np.where(possible, times_s, np.nan)
+
+
+class Delay:
+    """How long samples usually take from their time stamp to here: the least of the last second.
+
+    Jitter, pauses and blocks only add to it. Below zero, the time stamps are ahead.
+    """
+
+    def __init__(self) -> None:
+        self._before_s = self._least_s = math.inf
+        self._begun_s = -math.inf
+
+    def add(self, delay_s: float, arrived_s: float) -> None:
+        """Take the delay of a block that arrived now."""
+        if not 0 <= arrived_s - self._begun_s <= USUAL_S:
+            known = arrived_s - self._begun_s <= 2 * USUAL_S
+            self._before_s = self._least_s if known else math.inf
+            self._begun_s, self._least_s = arrived_s, math.inf
+        self._least_s = min(self._least_s, delay_s)
+
+    @property
+    def usual_s(self) -> float:
+        """The usual delay; 0 before the first block."""
+        least_s = min(self._before_s, self._least_s)
+        return least_s if math.isfinite(least_s) else 0.0
 
 
 class BinsState(NamedTuple):

@@ -64,8 +64,9 @@ class Decoding(Receiver):
         self._rehearsal = None if waits else Rehearsal(decoder, settings)
         self._connection = self._refused = 0  # numbers of connections, 0 = none
         self._ever_checked = False
-        self._arrived_s = math.nan  # when samples came last
-        self._decoded_s = -math.inf  # when a row was decoded last
+        self._begun = False  # samples were decoded
+        self._given_s = math.nan  # until when there are rows, in the time of this machine
+        self._decoded_s = -math.inf  # when a row was decoded that may be held
 
     # The thread of `LiveLoop.run` ---------------------------------------------------------------
 
@@ -76,6 +77,10 @@ class Decoding(Receiver):
             ValueError: the source does not fit the bundle and never did.
         """
         self._queue.wait(self._until_late_s())
+        return self.process_waiting()
+
+    def process_waiting(self) -> bool:
+        """As `process_next`, without waiting."""
         with self._turn:
             queued = self._queue.get(0.0)
             if queued is not None and not self._process(queued):
@@ -110,7 +115,7 @@ class Decoding(Receiver):
     def receive(self, arrival: Arrival) -> bool:
         """Decode samples now, or queue them; False if it is too late for both."""
         n = len(arrival.rows)
-        first = math.isnan(self._arrived_s)  # the other thread must know that there is a stream
+        first = not self._begun  # the other thread must know that there is a stream
         apart = self._waits or first or now_s() < self._apart_until_s
         if apart or not self._turn.acquire(blocking=False):
             return self._queue.put(arrival, n, wait=self._waits)
@@ -191,15 +196,20 @@ class Decoding(Receiver):
         if arrival.connection != self._connection:
             status.samples.dropped_refused += len(arrival.rows)
             return
-        self._arrived_s = arrival.arrived_s
+        self._give_late_rows()  # before the samples: what comes too late is not given
         if self._rehearsal is not None:
             self._rehearsal.expect(arrival)
         resets = status.stream.resets
-        taken = self.stream.take(arrival.rows, arrival.times_s, arrival.first_index, lost)
+        taken = self.stream.take(
+            arrival.rows, arrival.times_s, arrival.first_index, lost, arrival.arrived_s
+        )
+        if not self._begun:
+            self._begun, self._given_s = True, now_s()
         for outputs in taken.outputs:
             if len(outputs.bin):
                 self._hand_over(outputs)
-                self._decoded_s = now_s()
+                self._given_s = now_s()
+                self._decoded_s = -math.inf if outputs.neutral[-1] else self._given_s
         if status.stream.resets > resets:
             self._say("the decoder starts anew: the gap is too long to fill")
         why = self.stream.check(taken)
@@ -240,22 +250,32 @@ class Decoding(Receiver):
 
     def _until_late_s(self) -> float:
         """Seconds to wait for samples before a row without samples is due."""
-        if self._waits or math.isnan(self._arrived_s):
+        if self._waits or not self._begun:
             return IDLE_S
-        due_s = self._arrived_s + self._settings.late_ms / 1000 + self.stream.due_s()
+        next_s = self._given_s + self.stream.bins.bin_s
+        due_s = max(next_s, min(next_s + self._settings.late_ms / 1000, self.stream.due_s()))
         return min(IDLE_S, max(0.0, due_s - now_s()) + 1e-4)
 
     def _give_late_rows(self) -> None:
-        """Give held or neutral rows for bins whose samples are late."""
-        if self._waits or math.isnan(self._arrived_s):
+        """Give held or neutral rows for bins that were not decoded in time.
+
+        In time is by their time stamps, as the stream usually comes, and by the progress of
+        decoding: samples that arrive and cannot be decoded are no progress.
+        """
+        if self._waits or not self._begun:
             return
-        now = now_s()
-        late = self.stream.late_bins(now - self._arrived_s - self._settings.late_ms / 1000)
+        now, bin_s = now_s(), self.stream.bins.bin_s
+        silent_s = now - self._given_s
+        late = max(
+            self.stream.late_bins(now), int((silent_s - self._settings.late_ms / 1000) / bin_s)
+        )
+        late = min(late, int(silent_s / bin_s))  # no faster than time goes by
         if late > 0:
             if self._status.state in ("running", "checking"):
                 self._status.state = "late"
             held = now - self._decoded_s <= self._settings.hold_ms / 1000
             self._hand_over(self.stream.own(late, held))
+            self._given_s += late * bin_s
 
     def _drop_the_rest(self) -> None:
         """After an error: what still waits is not decoded, but counted."""

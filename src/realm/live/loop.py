@@ -22,13 +22,16 @@ three: decoded just now, held for a moment, or neutral.
 | gap up to `longest_fill_s` | filled with missing samples, decoding goes on | `stream.gaps`, `samples.filled` |
 | longer gap | the decoder begins anew | `stream.resets`, `bins.skipped` |
 | sample sent twice | dropped | `samples.dropped_duplicated` |
-| time stamp before its turn | dropped; if they stay there the decoder begins anew | `samples.dropped_backward`, `stream.clock_steps` |
-| time stamp not finite, or one far off | the sample is taken in its turn | `stream.bad_times` |
+| time stamp before its turn | dropped; if they agree on another clock for 0.25 s the decoder begins anew | `samples.dropped_backward`, `stream.clock_steps` |
+| time stamp not finite, or not of the present | the sample is taken in its turn | `stream.bad_times` |
+| number of a sample that jumps while its time stamp does not | not believed; placed by its time stamp | `stream.number_restarts` |
+| samples stamped as they are sent, several at once | the first gives the time, the others follow | none |
 | jitter, drift up to 0.1% | followed | none |
 | block without samples | passed over | `stream.empty_blocks` |
 | block of another shape or type | refused, neutral, opened again | `stream.refused`, `samples.dropped_refused` |
-| no samples for `late_ms` | rows at the bin rate: held, after `hold_ms` neutral | `bins.held`, `bins.neutral_late` |
+| no samples for `late_ms`, or none that can be decoded | rows at the bin rate: held, after `hold_ms` neutral | `bins.held`, `bins.neutral_late` |
 | samples after that | decoded; rows that were given are not given again | `bins.late` |
+| source slower than real time, or far behind | held, then neutral: no row is decoded from samples older than `late_ms` + `hold_ms` | `bins.late`, `bins.neutral_late`, `stream.delay_ms` |
 | source goes away | as above; opened again until it fits | `stream.lost`, `stream.connected` |
 | it returns in another shape | refused by name, opened again until it fits | `stream.refused` |
 | decoding is slower than the source | the oldest waiting samples are dropped and become a gap | `samples.dropped_queue` |

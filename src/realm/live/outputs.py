@@ -157,10 +157,13 @@ def decoded_rows(decoded: Decoded, ended: Ended, given_s: float | None, worked_s
         decoded, ended: the outputs and the bins they belong to.
         given_s: the time now. The latency is counted from the last sample waited for until then.
             None for a source whose time stamps are not of the present.
-        worked_s: the latency in that case: the time since the samples were taken up.
+        worked_s: the time since the samples arrived; the latency is never less than this, whatever
+            their time stamps say.
     """
     quality, n = decoded.quality, len(ended.bin)
-    latency_s = np.full(n, worked_s) if given_s is None else given_s - ended.waited_s
+    latency_s = np.full(n, worked_s)
+    if given_s is not None:
+        latency_s = np.maximum(latency_s, given_s - ended.waited_s)
     names, judged = _judged(Outputs)
     rows = dict(zip(names, judged(quality), strict=True))
     rows["neutral"] = quality.neutral.copy()

@@ -1,8 +1,7 @@
 """The place of each sample in time, one sample after the other: what `timeline.py` runs on.
 
 It is written as plain loops over numbers, so that numba can compile it; without numba the same
-code runs as Python and gives the same result. What it remembers lies in two small arrays, `f`
-(float64) and `i` (int64), written over in place; the names below are positions in them.
+code runs as Python and gives the same result. What it remembers is described in `stamps.py`.
 """
 
 from __future__ import annotations
@@ -12,50 +11,40 @@ from typing import Any
 import numpy as np
 
 from realm.compiling import compiled, jitable
-
-# What is remembered: f
-EXPECTED = 0  # when the next sample is due; NaN before the first
-LAST = 1  # time stamp of the sample before
-SPAN = 2  # seconds that the steps of the running measurement of the rate took
-DOUBT = 3  # time stamp of a sample held back until the next one confirms it, else NaN
-FLOATS = 4
-# What is remembered: i
-NEXT = 0  # number that the next sample should have; -1 if samples are not counted
-JOINED = 1  # 1 until the first sample of a new connection
-OWED = 2  # samples that are known to be missing before the next one
-STRAYED = 3  # samples in a row whose time stamps lie before, or far from, the tracked clock
-STEPS = 4  # of the running measurement of the rate
-MEASURED = 5  # 1 after the first, short, measurement
-INTS = 6
-# Settings: p
-PERIOD, TOLERANCE, LONGEST, GAIN = 0, 1, 2, 3
-# Settings: q
-RELOCK = 0  # so many strayed samples in a row: the clock itself was set
-FIRST_WINDOW, WINDOW = 1, 2  # steps of a measurement of the rate
-# What happened: counts
-DUPLICATED, BACKWARD, UNTIMED, UNPLACED = 0, 1, 2, 3  # dropped
-BAD_TIMES, CLOCK_STEPS, RESTARTS, RATES, COUNTS = 4, 5, 6, 7, 8
-# What came out: columns of `out`, one row per sample
-SOURCE = 0  # row in the block, -1 for the sample that was held back
-MISSING = 1  # samples missing before it
-SKIPPED = 2  # seconds lost before it, for good; NaN where nothing was
-TIME = 3
-
-
-def new_state(seen: int) -> tuple[Any, Any, Any, Any]:
-    """f, i and the memory of recent samples (time stamps and marks) before the first sample."""
-    f, i = np.full(FLOATS, np.nan), np.zeros(INTS, dtype=np.int64)
-    f[SPAN], i[NEXT], i[JOINED] = 0.0, -1, 1
-    return f, i, np.full(seen, np.nan), np.zeros(seen, dtype=np.int64)
-
-
-@jitable
-def seen_before(time: float, mark: int, seen_s: Any, seen_marks: Any) -> bool:
-    """Whether this very sample, time stamp and values, came a short while ago."""
-    for k in range(seen_s.size):  # noqa: SIM110
-        if seen_s[k] == time and seen_marks[k] == mark:
-            return True
-    return False
+from realm.live.stamps import (
+    BACKWARD,
+    BAD_TIMES,
+    BEFORE,
+    BUNCHED,
+    CLOCK_STEPS,
+    DISBELIEF,
+    DOUBT,
+    DUPLICATED,
+    EXPECTED,
+    FARTHEST_S,
+    GAIN,
+    JOINED,
+    KEPT,
+    LAST,
+    LONGEST,
+    MISSING,
+    NEXT,
+    OWED,
+    PERIOD,
+    RESTARTS,
+    SKIPPED,
+    SOURCE,
+    STRAYED,
+    TIME,
+    TOLERANCE,
+    UNPLACED,
+    UNTIMED,
+    bunched,
+    measure,
+    remember,
+    seen_before,
+    strays,
+)
 
 
 @jitable
@@ -82,20 +71,16 @@ def accept(
     if missing * p[PERIOD] > p[LONGEST]:
         out[row, MISSING] = 0.0
         out[row, SKIPPED] = missing * p[PERIOD]
-    follow = p[GAIN] * (time - due) if trusted else 0.0
+    follow = min(1.0, p[GAIN] * (i[BUNCHED] + 1)) * (time - due) if trusted else 0.0
     if trusted and not np.isnan(out[row, SKIPPED]):
         follow = time - due  # what was known of the clock is too old
     f[EXPECTED] = due + follow + p[PERIOD]
     i[OWED] = 0
     i[JOINED] = 0
+    i[KEPT] = 1
     if trusted:
         i[STRAYED] = 0
-        at = seen_s.size - 1
-        for k in range(at):
-            seen_s[k] = seen_s[k + 1]
-            seen_marks[k] = seen_marks[k + 1]
-        seen_s[at] = time
-        seen_marks[at] = mark
+    remember(time, mark, p, seen_s, seen_marks)
     return row + 1
 
 
@@ -121,6 +106,7 @@ def start(
     i[OWED] = 0
     i[JOINED] = 0
     i[STRAYED] = 0
+    i[KEPT] = 1
     seen_s[:] = np.nan
     return row + 1
 
@@ -143,15 +129,26 @@ def by_number(
 ) -> int:
     """Place a sample whose number says that `steps` samples are missing before it."""
     due = f[EXPECTED] + steps * p[PERIOD]
+    silent = i[KEPT] == 1 and bunched(time, p, f)
     trusted = abs(time - due) <= p[TOLERANCE] + 1e-3 * steps * p[PERIOD]  # False for NaN
-    if not trusted:
+    trusted = trusted and not silent
+    if not trusted and not silent:
         counts[BAD_TIMES] += 1
-        i[STRAYED] += 1
-        if i[STRAYED] >= q[RELOCK] and not np.isnan(time):
+        if not np.isnan(time) and strays(time, p, q, f, i):
             counts[CLOCK_STEPS] += 1  # the clock was set; the numbers say that nothing is lost
             f[EXPECTED] = time - steps * p[PERIOD]
             trusted = True
     return accept(row, source, time, mark, steps, trusted, p, f, i, seen_s, seen_marks, out)
+
+
+@jitable
+def believed(time: float, steps: int, p: Any, f: Any) -> bool:
+    """Whether a number may say that so many samples are missing, as far as its time stamp tells."""
+    missing_s = steps * p[PERIOD]
+    if abs(time - f[EXPECTED] - missing_s) <= p[TOLERANCE] + 1e-3 * missing_s:
+        return True
+    next_one = abs(time - f[EXPECTED]) <= p[TOLERANCE] and not bunched(time, p, f)
+    return missing_s <= p[LONGEST] and not (next_one and missing_s > DISBELIEF * p[TOLERANCE])
 
 
 @jitable
@@ -177,21 +174,25 @@ def by_time(
     counts: Any,
 ) -> int:
     """Place a sample by its time stamp alone. Returns the next free row, or -1 to hold it back."""
-    if np.isnan(time):
-        counts[BAD_TIMES] += 1
-        return accept(row, source, time, mark, i[OWED], False, p, f, i, seen_s, seen_marks, out)
     off = time - f[EXPECTED] - i[OWED] * p[PERIOD]
-    if off <= p[TOLERANCE] and seen_before(time, mark, seen_s, seen_marks):
+    if off <= p[TOLERANCE] and seen_before(time, mark, p, seen_s, seen_marks):
         counts[DUPLICATED] += 1
         return row
-    if off < -p[TOLERANCE]:
-        i[STRAYED] += 1
+    if bunched(time, p, f) and i[KEPT] == 1 and i[OWED] == 0:
+        return accept(row, source, time, mark, 0, False, p, f, i, seen_s, seen_marks, out)
+    far = off > FARTHEST_S
+    if off < -p[TOLERANCE] or far:
         set_back = i[JOINED] == 1 and -off > p[LONGEST]  # another clock
-        if set_back or i[STRAYED] >= q[RELOCK]:
+        if strays(time, p, q, f, i) or set_back:
             counts[CLOCK_STEPS] += 1
             return start(row, source, time, 0.0, p, f, i, seen_s, out)
-        counts[BACKWARD] += 1
-        return row
+        if not far:
+            counts[BACKWARD] += 1
+            i[KEPT] = 0
+            return row
+    if np.isnan(time) or far:
+        counts[BAD_TIMES] += 1
+        return accept(row, source, time, mark, i[OWED], False, p, f, i, seen_s, seen_marks, out)
     missing = i[OWED]
     if off > p[TOLERANCE]:
         if i[OWED] == 0 and i[JOINED] == 0:
@@ -222,25 +223,6 @@ def settle(
         return accept(row, -1, doubt, doubt_mark, 0, False, p, f, i, seen_s, seen_marks, out)
     missing = round((doubt - f[EXPECTED]) / p[PERIOD])
     return accept(row, -1, doubt, doubt_mark, missing, True, p, f, i, seen_s, seen_marks, out)
-
-
-@jitable
-def measure(
-    time: float, apart: bool, p: Any, q: Any, f: Any, i: Any, rates: Any, counts: Any
-) -> None:
-    """Add a step between time stamps to the measurement of the rate, unless samples are missing."""
-    step = time - f[LAST]
-    f[LAST] = time
-    if apart or not abs(step - p[PERIOD]) <= p[TOLERANCE]:
-        return
-    f[SPAN] += step
-    i[STEPS] += 1
-    if i[STEPS] >= (q[WINDOW] if i[MEASURED] == 1 else q[FIRST_WINDOW]):
-        rates[counts[RATES]] = i[STEPS] / max(f[SPAN], 1e-9)
-        counts[RATES] += 1
-        f[SPAN] = 0.0
-        i[STEPS] = 0
-        i[MEASURED] = 1
 
 
 @compiled(
@@ -287,12 +269,16 @@ def place(
                 counts[UNTIMED] += 1
                 continue
             row = start(row, n, time, 0.0, p, f, i, seen_s, out)
-            f[LAST] = time
+            remember(time, mark, p, seen_s, seen_marks)
+            f[LAST] = f[BEFORE] = time
+            i[BUNCHED] = 0
             i[NEXT] = first + n + 1 if first >= 0 else -1
             continue
         twice, apart = counts[DUPLICATED], i[OWED] > 0
         steps = first + n - i[NEXT] if first >= 0 and i[NEXT] >= 0 else -1
-        counted = steps >= 0 and (i[JOINED] == 0 or joins_by_number(time, steps, p, f))
+        counted = steps >= 0 and (
+            joins_by_number(time, steps, p, f) if i[JOINED] == 1 else believed(time, steps, p, f)
+        )
         if counted:
             apart = steps > 0
             row = by_number(row, n, time, mark, steps, p, q, f, i, seen_s, seen_marks, out, counts)
@@ -302,7 +288,7 @@ def place(
             and i[JOINED] == 0
             and not (
                 time >= f[EXPECTED] - p[TOLERANCE]
-                and not seen_before(time, mark, seen_s, seen_marks)
+                and not seen_before(time, mark, p, seen_s, seen_marks)
             )
         ):
             counts[DUPLICATED] += 1
@@ -316,7 +302,7 @@ def place(
                 counts[DUPLICATED] += 1
                 continue
             if doubtful and not time < f[EXPECTED] - p[TOLERANCE]:
-                after = f[DOUBT] + p[PERIOD] if np.isnan(time) else time
+                after = f[EXPECTED] + p[PERIOD] if np.isnan(time) else time
                 row = settle(row, after, doubt_mark, p, f, i, seen_s, seen_marks, out, counts)
                 out[row - 1, SOURCE] = doubt_row
                 doubtful = False
@@ -333,6 +319,8 @@ def place(
             i[NEXT] = first + n + 1
         if counts[DUPLICATED] == twice:
             measure(time, apart, p, q, f, i, rates, counts)
+        if not np.isnan(time):
+            f[BEFORE] = time
     in_order = row == times.size
     for k in range(row):
         in_order &= out[k, SOURCE] == k and out[k, MISSING] == 0 and np.isnan(out[k, SKIPPED])

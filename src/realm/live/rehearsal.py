@@ -52,9 +52,10 @@ class Rehearsal:
         if self._last is None:
             return
         rows, times_s, first_index = self._last[:3]
+        arrived_s = self._last.arrived_s
         later_s = len(rows) / self._rate_hz
         number = None if first_index is None else first_index + len(rows)
         begun_s = now_s()
         self._double.state = state
-        self._double.take(rows, times_s + later_s, number, lost=0)
+        self._double.take(rows, times_s + later_s, number, 0, arrived_s + later_s)
         self._takes_s += MEMORY * (min(LEAST_S, now_s() - begun_s) - self._takes_s)

@@ -89,6 +89,7 @@ class Stream:
     reordered: bool = False  # the source has the channels in another order
     unit_ratio: float | None = None  # how many times larger the signal is than in training
     rate_hz: float | None = None  # measured from the time stamps
+    delay_ms: float | None = None  # usual time from a sample's time stamp until it is here
     state_errors: int = 0  # times that the state or the status could not be written
 
 

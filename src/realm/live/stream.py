@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from realm.live import memory
 from realm.live.check import SignalCheck
-from realm.live.clock import BinClock, Ended, now_s
+from realm.live.clock import AHEAD_S, BinClock, Delay, Ended, now_s, of_the_present
 from realm.live.outputs import Outputs, decoded_rows, from_row, own_rows
 from realm.live.settings import LiveSettings
 from realm.live.status import Status
@@ -36,7 +36,8 @@ class Stream:
         decoder: of the bundle.
         settings: what is done when the stream is not perfect.
         status: its counters of samples, stream and bins are kept here.
-        present: whether time stamps are of the present; if not, latency is counted from `take`.
+        present: whether time stamps are of the present. Then no row is decoded from samples that
+            are older than `late_ms` and `hold_ms` together. If not, latency is counted from `take`.
 
     Attributes:
         state: everything that decides what comes next; replaced, never changed, so that another
@@ -60,6 +61,8 @@ class Stream:
         self._check = SignalCheck(decoder, settings.check_s)
         self.state = self.state._replace(approved=int(self.checked))
         self._joins = True  # until the first samples of a connection
+        self._late_s, self._hold_s = settings.late_ms / 1000, settings.hold_ms / 1000
+        self._delay = Delay()
 
     def restore(self, path: Path) -> None:
         """Continue from a saved state.
@@ -87,7 +90,7 @@ class Stream:
         unplaced, timeline = self._timeline.rejoined(self.state.timeline)
         self._status.samples.dropped_unplaced += unplaced
         self.state = self.state._replace(timeline=timeline)
-        self._joins = True
+        self._joins, self._delay = True, Delay()
 
     def refuse(self) -> None:
         """The connection is over, and rows are neutral until the next one is checked."""
@@ -112,17 +115,34 @@ class Stream:
         if self.state.approved != right:
             self.state = self.state._replace(approved=int(right))
 
-    def take(self, rows: Floats, times_s: Floats, first_index: int | None, lost: int) -> Taken:
+    def take(
+        self,
+        rows: Floats,
+        times_s: Floats,
+        first_index: int | None,
+        lost: int,
+        arrived_s: float | None = None,
+    ) -> Taken:
         """Decode samples.
 
         Args:
             rows: (samples, channels + dims) volts and true behavior.
             times_s, first_index, lost: see `Timeline.step`.
+            arrived_s: when they arrived; None for now.
         """
         taken_s = now_s()
+        arrived_s = taken_s if arrived_s is None else arrived_s
+        if self._present:
+            times_s = of_the_present(times_s, arrived_s)
         timed, happened, rates, timeline = self._timeline.step(
             rows, times_s, first_index, self.state.timeline, lost
         )
+        if self._present and len(timed.rows):
+            due_s = arrived_s + self._timeline.period_s
+            self._delay.add(due_s - self._timeline.expected_s(timeline), arrived_s)
+            if self._timeline.expected_s(timeline) > due_s + AHEAD_S:
+                timeline = self._timeline.not_after(timeline, due_s)
+            self._status.stream.delay_ms = 1000 * self._delay.usual_s
         self.state = self.state._replace(timeline=timeline)
         if happened is not NOTHING:
             self._count(happened)
@@ -130,7 +150,7 @@ class Stream:
         for part in stretches(timed):
             if not math.isnan(part.skipped_s[0]):
                 self._begin_anew(float(part.skipped_s[0]))
-            outputs += self._decode(part, taken_s)
+            outputs += self._decode(part, arrived_s if self._present else taken_s)
             self._joins = False
         return Taken(outputs, timed.rows[:, : self._channels], rates)
 
@@ -145,15 +165,26 @@ class Stream:
         self._status.bins.neutral_late += 0 if held else n
         return rows
 
-    def late_bins(self, silent_s: float) -> int:
-        """How many rows are due if no samples came for this long."""
-        more = silent_s * self._decoder.sampling_rate_hz
+    def late_bins(self, now_s: float) -> int:
+        """How many rows should have been given by now, if no more samples are decoded.
+
+        The row of a bin is given by `late_ms` after its last sample usually arrives.
+        """
+        silent_s = now_s - self._due_s(self._timeline.expected_s(self.state.timeline))
+        if not silent_s > 0:  # False before the first sample
+            return 0
+        more = silent_s * self._decoder.sampling_rate_hz + 1
         return self.bins.due(self.state.bins, more) - self.state.next_bin
 
     def due_s(self) -> float:
-        """How long after the last samples the next row should come."""
-        more = self.bins.samples_to(self.state.bins, self.state.next_bin)
-        return max(0, more) / self._decoder.sampling_rate_hz
+        """When the next row must be given at the latest; NaN before the first sample."""
+        more = self.bins.samples_to(self.state.bins, self.state.next_bin) - 1
+        expected_s = self._timeline.expected_s(self.state.timeline)
+        return self._due_s(expected_s + max(0, more) * self._timeline.period_s)
+
+    def _due_s(self, time_s: float) -> float:
+        """When a sample of this time is late."""
+        return time_s + self._late_s + min(self._delay.usual_s, self._hold_s)
 
     def _ahead_s(self, bin_: int) -> float:
         """From when the next sample is due to the end of this bin."""
@@ -189,25 +220,37 @@ class Stream:
         """The rows of decoded bins, without those that were already given without samples."""
         now = now_s()
         rows = decoded_rows(decoded, ended, now if self._present else None, now - taken_s)
+        unfit = np.zeros(0, bool)
         if not state.approved:
             rows.behavior[:] = self._neutral
             rows.neutral[:] = True
+        elif self._present and rows.latency_ms.max() > 1000 * (self._late_s + self._hold_s):
+            unfit = rows.latency_ms > 1000 * (self._late_s + self._hold_s)
+            unfit &= ~rows.neutral
+            rows.behavior[unfit] = self._neutral
+            rows.neutral[unfit] = True
         late = int(np.searchsorted(rows.bin, state.next_bin))
+        if late == len(rows.bin) and self._present and now < self._due_s(ended.waited_s[-1]):
+            ahead = state.next_bin - int(rows.bin[-1])  # rows without samples went ahead of time
+            state = state._replace(bins=state.bins._replace(base=state.bins.base + ahead))
+            rows, late = rows._replace(bin=rows.bin + ahead), late - 1
         given = from_row(rows, late) if late else rows
         if len(given.bin):
             last = given.behavior[-1].astype(np.float64)
             state = state._replace(next_bin=int(given.bin[-1]) + 1, behavior=last)
         self.state = state
-        self._count_bins(given, decoded.quality.neutral[late:], late)
+        self._count_bins(given, decoded.quality.neutral[late:], unfit[late:], late)
         self._status.bins.restarted += int(np.count_nonzero(decoded.quality.restarted))
         return given
 
-    def _count_bins(self, given: Outputs, quorum: Any, late: int) -> None:
+    def _count_bins(self, given: Outputs, quorum: Any, unfit: Any, late: int) -> None:
         bins, n_quorum = self._status.bins, int(np.count_nonzero(quorum))
+        n_old = int(np.count_nonzero(unfit))
         bins.late += late
         bins.decoded += len(given.bin)
         bins.neutral_quorum += n_quorum
-        bins.neutral_unchecked += int(np.count_nonzero(given.neutral)) - n_quorum
+        bins.neutral_late += n_old
+        bins.neutral_unchecked += int(np.count_nonzero(given.neutral)) - n_quorum - n_old
         bins.gap += int(np.count_nonzero(given.gap))
         bins.misses += int(np.count_nonzero(given.latency_ms > self._decoder.bin_ms))
         self._status.latency.add(given.latency_ms)

@@ -10,9 +10,11 @@ rule: the same samples give the same result however they are cut into blocks.
 | a gap up to `longest_fill_s` | rows of NaN take the place of the missing samples |
 | a longer gap | the stream starts anew with the sample (`skipped_s`) |
 | a sample that was there already | dropped: its number, or its time stamp and values, came before |
-| a time stamp before its turn | dropped; after `longest_fill_s` of nothing else the clock was set back, and the stream starts anew |
-| a time stamp that is not finite | the sample is given out in its turn |
+| a time stamp before its turn | dropped; once they agree on another clock for `RELOCK_S` the clock was set back, and the stream starts anew |
+| a time stamp that is not finite or not of the present | the sample is given out in its turn |
+| samples stamped as they are sent, several at once | the first gives the time, the others follow in their turn |
 | one time stamp far ahead | the sample is held back until the next one says whether there is a gap |
+| a number that jumps while the time stamp does not | the number is not believed; the sample is placed by its time stamp |
 | a rate that is not the nominal one | measured and reported; the loop refuses it |
 
 Where the source numbers its samples, gaps are exact and time stamps only carry the clock. Where it
@@ -30,8 +32,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realm.live import placing
+from realm.live import placing, stamps
 
+RELOCK_S = 0.25  # of samples that agree on another clock: the clock was set
+MOST_SEEN = 4096  # recent samples that are remembered, to know those that come twice
 CLOCK_S = 1.0  # time constant with which the tracked clock follows the time stamps
 FIRST_RATE_S, RATE_S = 1.0, 10.0  # of measurements of the rate: the first, and those after it
 
@@ -40,7 +44,7 @@ Counts = NDArray[np.int64]
 
 
 class TimelineState(NamedTuple):
-    """Where a stream stands in time; see `placing.py` for what the arrays hold."""
+    """Where a stream stands in time; see `stamps.py` for what the arrays hold."""
 
     clock: Floats
     numbers: Counts
@@ -105,30 +109,41 @@ class Timeline:
         tolerance_s = max(jitter_ms / 1000, 1.5 * self.period_s)
         gain = min(1.0, self.period_s / CLOCK_S)
         self._columns = columns
-        self._seen = int(np.ceil(tolerance_s * rate_hz)) + 2
+        recent = min(MOST_SEEN, int(np.ceil(tolerance_s * rate_hz)) + 2)
+        self._seen = 1 << (recent - 1).bit_length()
         self._p = np.array([self.period_s, tolerance_s, longest_fill_s, gain])
-        windows = [max(1, round(s * rate_hz)) for s in (longest_fill_s, FIRST_RATE_S, RATE_S)]
+        relock_s = min(longest_fill_s, RELOCK_S)
+        windows = [max(2, round(s * rate_hz)) for s in (relock_s, FIRST_RATE_S, RATE_S)]
         self._q = np.array(windows, dtype=np.int64)
         some = np.arange(3.0) * self.period_s  # load the compiled code now, not during the stream
         self.step(np.zeros((3, columns)), some, None, self.initial_state())
 
     def initial_state(self) -> TimelineState:
         """Before the first sample."""
-        f, i, seen_s, seen_marks = placing.new_state(self._seen)
+        f, i, seen_s, seen_marks = stamps.new_state(self._seen)
         return TimelineState(f, i, seen_s, seen_marks, np.full(self._columns, np.nan), 0)
 
     def expected_s(self, state: TimelineState) -> float:
         """When the next sample is due; NaN before the first."""
-        return float(state.clock[placing.EXPECTED])
+        return float(state.clock[stamps.EXPECTED])
 
     def rejoined(self, state: TimelineState) -> tuple[int, TimelineState]:
         """The state at a new connection, and how many samples (0 or 1) were held back till now."""
         f, i = state.clock.copy(), state.numbers.copy()
-        unplaced = int(not np.isnan(f[placing.DOUBT]))
-        f[[placing.DOUBT, placing.LAST]], f[placing.SPAN] = np.nan, 0.0
-        i[placing.JOINED] = 1
-        i[[placing.OWED, placing.STRAYED, placing.STEPS, placing.MEASURED]] = 0
+        unplaced = int(not np.isnan(f[stamps.DOUBT]))
+        f[[stamps.DOUBT, stamps.LAST, stamps.BEFORE, stamps.STRAY]] = np.nan
+        f[stamps.SPAN], i[stamps.JOINED] = 0.0, 1
+        i[[stamps.OWED, stamps.STRAYED, stamps.STEPS, stamps.MEASURED]] = 0
+        i[[stamps.KEPT, stamps.BUNCHED, stamps.STRAYS]] = 0
         return unplaced, state._replace(clock=f, numbers=i)
+
+    def not_after(self, state: TimelineState, time_s: float) -> TimelineState:
+        """The state whose next sample is due at `time_s` at the latest: no sample is of later."""
+        if not state.clock[stamps.EXPECTED] > time_s:
+            return state
+        f = state.clock.copy()
+        f[stamps.EXPECTED] = time_s
+        return state._replace(clock=f)
 
     def step(
         self,
@@ -154,12 +169,12 @@ class Timeline:
         n = len(rows)
         f, i = state.clock.copy(), state.numbers.copy()
         seen_s, seen_marks = state.seen_s.copy(), state.seen_marks.copy()
-        if lost and first_index is None and not i[placing.JOINED]:
-            i[placing.OWED] += lost
+        if lost and first_index is None and not i[stamps.JOINED]:
+            i[stamps.OWED] += lost
         marks = np.ascontiguousarray(rows).view(np.int64).sum(axis=1)
-        out, counts = np.empty((n + 1, 4)), np.zeros(placing.COUNTS, dtype=np.int64)
+        out, counts = np.empty((n + 1, 4)), np.zeros(stamps.COUNTS, dtype=np.int64)
         rates = np.empty(n // int(self._q[1:].min()) + 2)
-        begun = not np.isnan(f[placing.EXPECTED])
+        begun = not np.isnan(f[stamps.EXPECTED])
         n_out, held, mark, in_order = placing.place(
             np.ascontiguousarray(times_s, dtype=np.float64),
             marks,
@@ -178,38 +193,38 @@ class Timeline:
         )
         if in_order:
             real = np.ones(n, dtype=bool)
-            timed = Timed(rows, out[:n, placing.TIME], real, out[:n, placing.SKIPPED])
+            timed = Timed(rows, out[:n, stamps.TIME], real, out[:n, stamps.SKIPPED])
             happened = _counted(counts) if counts.any() else NOTHING
         else:
             timed = self._spread(out[:n_out], rows, state.held)
             happened = _happened(counts, out[:n_out], begun)
         kept = rows[held].copy() if held >= 0 else state.held
         after = TimelineState(f, i, seen_s, seen_marks, kept, int(mark))
-        return timed, happened, rates[: counts[placing.RATES]], after
+        return timed, happened, rates[: counts[stamps.RATES]], after
 
     def _spread(self, out: Floats, rows: Floats, held: Floats) -> Timed:
         """Rows with the missing ones between them."""
-        source = out[:, placing.SOURCE].astype(np.int64)
-        skipped = out[:, placing.SKIPPED]
+        source = out[:, stamps.SOURCE].astype(np.int64)
+        skipped = out[:, stamps.SKIPPED]
         chosen = rows[source] if len(rows) else np.empty((len(out), self._columns))
         chosen[source < 0] = held
-        missing = out[:, placing.MISSING].astype(np.int64)
+        missing = out[:, stamps.MISSING].astype(np.int64)
         at = np.arange(len(out)) + np.cumsum(missing)  # where each sample goes
         n = len(out) + int(missing.sum())
         timed = Timed(
             np.full((n, self._columns), np.nan), np.empty(n), np.zeros(n, bool), np.full(n, np.nan)
         )
-        timed.rows[at], timed.times_s[at] = chosen, out[:, placing.TIME]
+        timed.rows[at], timed.times_s[at] = chosen, out[:, stamps.TIME]
         timed.real[at], timed.skipped_s[at] = True, skipped
-        for end, count, time in zip(at, missing, out[:, placing.TIME], strict=True):
+        for end, count, time in zip(at, missing, out[:, stamps.TIME], strict=True):
             before = np.arange(count, 0, -1)
             timed.times_s[end - count : end] = time - before * self.period_s
         return timed
 
 
 def _happened(counts: Counts, out: Floats, begun: bool) -> Happened:
-    missing = out[:, placing.MISSING]
-    fresh = int(np.count_nonzero(~np.isnan(out[:, placing.SKIPPED])))
+    missing = out[:, stamps.MISSING]
+    fresh = int(np.count_nonzero(~np.isnan(out[:, stamps.SKIPPED])))
     return _counted(counts)._replace(
         gaps=int(np.count_nonzero(missing)),
         filled=int(missing.sum()),
@@ -218,4 +233,4 @@ def _happened(counts: Counts, out: Floats, begun: bool) -> Happened:
 
 
 def _counted(counts: Counts) -> Happened:
-    return Happened(*counts[: placing.RATES].tolist())
+    return Happened(*counts[: stamps.RATES].tolist())
