@@ -111,6 +111,15 @@ def rate_of_another_clock(file: h5py.File) -> None:
     del file["processing/behavior"], file["processing/ecephys/threshold_crossings"]
 
 
+def two_lines(file: h5py.File) -> None:
+    """The strongest line is no mains at any usual mistake; the weaker one is, by a factor 1.024."""
+    rng, n = np.random.default_rng(0), len(file[f"{LFP}/data"])
+    t = np.arange(n) / 250
+    lines = 900 * np.sin(2 * np.pi * 41 * t) + 700 * np.sin(2 * np.pi * 51.2 * t)
+    rewritten(file, lambda x: rng.normal(0, 2000, x.shape) + lines[:, None])
+    no_behavior(file)
+
+
 def electrodes_missing(file: h5py.File) -> None:
     kept = dict(file[f"{LFP}/electrodes"].attrs)
     del file[f"{LFP}/electrodes"]
@@ -144,6 +153,7 @@ FAULTS: dict[str, tuple[Change, str, list[str]]] = {
     "rate halved": (rate_halved, "wrong_rate", ["line at 25.0 Hz", "250 Hz and not 125 Hz"]),
     "rate doubled": (rate_doubled, "wrong_rate", ["line at 100.0 Hz", "250 Hz and not 500 Hz"]),
     "rate of another clock": (rate_of_another_clock, "wrong_rate", ["not 256 Hz"]),
+    "two lines": (two_lines, "wrong_rate", ["line at 51.2 Hz", "244.1"]),
     "electrodes missing": (electrodes_missing, "electrodes", ["4 electrodes for 6 channels"]),
     "electrodes elsewhere": (electrodes_outside_the_table, "electrodes", ["rows up to 8"]),
     "too short": (too_short, "too_short", ["50 s", "40.0 s"]),
@@ -227,6 +237,14 @@ def test_no_false_alarm_on_real_recordings(folder: str) -> None:
         assert_one_screen(screen(found))
 
 
+def a_line_near_mains(file: h5py.File) -> None:
+    n = len(file[f"{LFP}/data"])
+    line = 900 * np.sin(2 * np.pi * 51 * np.arange(n) / 250)
+    noise = np.random.default_rng(0).normal(0, 2000, (n, 6))
+    rewritten(file, lambda x: noise + line[:, None])
+    no_behavior(file)
+
+
 def everything_missing(file: h5py.File) -> None:
     rewritten(file, lambda x: np.full_like(x, np.nan))
 
@@ -254,6 +272,7 @@ EXTREMES: list[tuple[Change, list[str]]] = [
     (five_samples, ["too_short"]),
     (slow_rate, []),
     (no_behavior, []),
+    (a_line_near_mains, []),
 ]
 
 

@@ -70,7 +70,9 @@ def bids(folder: Path) -> Path:
     (place / f"{stem}_physio.tsv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
     about = {"SamplingFrequency": HAND_HZ, "StartTime": 0.0, "Columns": ["x", "y"]}
     (folder / "task-reach_physio.json").write_text(json.dumps(about))
-    (folder / "sub-01" / "sub-01_physio.json").write_text(json.dumps({"x": {"Units": "cm"}}))
+    (folder / "sub-01" / "sub-01_physio.json").write_text(
+        json.dumps({c: {"Units": "cm"} for c in "xy"})
+    )
     (folder / "dataset_description.json").write_text('{"Name": "a", "BIDSVersion": "1.9.0"}')
     return path
 

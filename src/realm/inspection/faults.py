@@ -155,13 +155,14 @@ def _wrong_rate(evidence: Evidence) -> list[Fault]:
     recording, statistics = evidence.recording, evidence.statistics
     lines = find_lines(statistics.frequencies_hz, statistics.power_db)
     stated = recording.sampling_rate_hz
-    ratio = true_ratio(lines, stated, span_ratio(recording, evidence.behaviors))
-    if ratio is None:
+    found = true_ratio(lines, stated, span_ratio(recording, evidence.behaviors))
+    if found is None:
         return []
+    ratio, line = found
     return [
         _fault(
             "wrong_rate",
-            f"expected line noise at 50 or 60 Hz, got a sharp line at {lines[0].hz:.1f} Hz; the "
+            f"expected line noise at 50 or 60 Hz, got a sharp line at {line.hz:.1f} Hz; the "
             f"true rate is probably {stated * ratio:.6g} Hz and not {stated:g} Hz, correct the "
             "rate in the file",
         )

@@ -18,7 +18,7 @@ NEAR_HZ, FAR_HZ = 0.7, 2.0  # a line is this narrow: its surroundings are measur
 HARMONICS = 10
 # True over stated rate of mistakes that are made: factors of tools and of clocks.
 COMMON_RATIOS = (0.2, 0.25, 0.4, 0.5, 0.8, 1 / 1.024, 1.024, 1.2, 1.25, 2.0, 2.5, 4.0, 5.0)
-RATIO_TOLERANCE = 0.006
+RATIO_TOLERANCE = 0.003  # mains drift by less, and lines of 1/8 Hz are found to less
 
 
 class Line(NamedTuple):
@@ -65,8 +65,10 @@ def is_harmonic(hz: float, rate_hz: float) -> bool:
     return False
 
 
-def true_ratio(lines: list[Line], rate_hz: float, span_ratio: float | None) -> float | None:
-    """True over stated rate as the lines tell it; None where they tell nothing.
+def true_ratio(
+    lines: list[Line], rate_hz: float, span_ratio: float | None
+) -> tuple[float, Line] | None:
+    """True over stated rate, and the line that tells it; None where they tell nothing.
 
     Args:
         lines: of the spectrum.
@@ -81,10 +83,11 @@ def true_ratio(lines: list[Line], rate_hz: float, span_ratio: float | None) -> f
         if span_ratio is not None:
             for ratio in ratios:
                 if abs(ratio - 1) > 0.02 and abs(ratio / span_ratio - 1) < 0.02:
-                    return ratio
+                    return ratio, line
         if is_harmonic(line.hz, rate_hz):
             continue
         for ratio in ratios:
-            if any(abs(ratio / common - 1) < RATIO_TOLERANCE for common in COMMON_RATIOS):
-                return ratio
+            for common in COMMON_RATIOS:
+                if abs(ratio / common - 1) < RATIO_TOLERANCE:
+                    return common, line
     return None

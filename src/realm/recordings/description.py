@@ -136,12 +136,15 @@ class Channels(Strict):
         names, regions: a list with one entry per channel, or an array of the file that holds one.
         bad: names of bad channels.
         leave_out: patterns of names that are no neural channels.
+        electrodes: patterns of names that are electrodes, although such a name usually says
+            another signal.
     """
 
     names: str | tuple[str, ...] = ()
     regions: str | tuple[str, ...] = ()
     bad: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
+    electrodes: tuple[str, ...] = ()
 
 
 class Description(Strict):

@@ -19,6 +19,7 @@ from realm.recordings.fault import RecordingFaultError
 
 GAP_PERIODS = 1.5
 RATE_TOLERANCE = 0.01
+DRIFT_SAMPLES, DRIFT_SHARE = 2.0, 1e-4  # by which segments may run late: clocks differ
 BLOCK = 1 << 20
 
 
@@ -131,7 +132,18 @@ def from_segments(
                 f"starts at {starts_s[i]:.6f} s, before segment {i - 1} ends at {end:.6f} s; "
                 "export the parts as files of their own",
             )
-    return _laid_out(rate_hz, starts_s, counts)
+    grid = _laid_out(rate_hz, starts_s, counts)
+    stated = (np.asarray(starts_s) - starts_s[0]) * rate_hz
+    late = grid.runs[:, 0] - stated
+    if (late > np.maximum(DRIFT_SAMPLES, DRIFT_SHARE * stated)).any():
+        true = counts[0] / (starts_s[1] - starts_s[0])
+        raise RecordingFaultError(
+            "wrong_rate",
+            f"{path}: expected segments that follow each other at {rate_hz:g} Hz at {series}, but "
+            f"they hold {late.max():.0f} samples more than fit between their starts; the true "
+            f"rate is about {true:.6g} Hz, correct the rate or the starts in the file",
+        )
+    return grid
 
 
 def _laid_out(rate: float, starts_s: Sequence[float], counts: Sequence[int]) -> SampleGrid:

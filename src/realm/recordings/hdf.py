@@ -118,6 +118,14 @@ def neurodata_type(group: h5py.Group) -> str:
     return text(group.attrs.get("neurodata_type", ""))
 
 
+def number(value: Any) -> float:
+    """A number, also where it is stored as an array of one element; NaN where it is none."""
+    try:
+        return float(np.asarray(value).reshape(-1)[0]) if np.size(value) == 1 else float("nan")
+    except (TypeError, ValueError):
+        return float("nan")
+
+
 def finite_attribute(path: Path, node: h5py.Dataset, name: str, default: float) -> float:
     """A numeric attribute that must be finite, `default` where absent.
 
@@ -125,17 +133,14 @@ def finite_attribute(path: Path, node: h5py.Dataset, name: str, default: float) 
         ValueError: it is NaN, infinite or not a number.
     """
     value = node.attrs.get(name, default)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not np.isfinite(number):
+    found = number(value)
+    if not np.isfinite(found):
         raise RecordingFaultError(
             "conversion",
             f"{path}: expected a finite {name} at {node.name}, got {value!r}; "
             f"set the {name} of this series in the file to the true value",
         )
-    return number
+    return found
 
 
 def _outside(file: h5py.File, name: str, what: str) -> str:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from realm import extensions
 from realm.recordings.description import FOLDER_DESCRIPTION, find_description
 from realm.recordings.fault import clear_errors
-from realm.recordings.overlay import overlay
+from realm.recordings.overlay import NO_DESCRIPTION, overlay
 from realm.recordings.recording import Identity, Recording
 
 ARRAY_SUFFIXES = (".mat", ".npz", ".h5", ".hdf5", ".zarr")
@@ -154,9 +154,7 @@ def open_recording(path: Path | str, lfp_path: str | None = None) -> Recording:
         )
     recording: Recording = _call(kind, kind.reader, path, lfp_path)
     try:
-        description = find_description(path)
-        if description is None:
-            return recording
+        description = find_description(path) or NO_DESCRIPTION
         with clear_errors(path, f"{kind.name} data"):
             return overlay(recording, description)
     except BaseException:

@@ -90,6 +90,7 @@ class Signal:
         grid: when the stored samples were taken.
         channel_names, regions, bad_channels: one entry per channel.
         bits: that one stored sample of one channel takes.
+        typed: the file states the type of every channel, so names do not count.
         read: (first, stop) of stored samples to volts, (stop - first, channels) float64.
     """
 
@@ -100,6 +101,7 @@ class Signal:
     bad_channels: tuple[bool, ...]
     bits: int
     read: Callable[[int, int], NDArray[np.float64]]
+    typed: bool = False
 
 
 class Behavior(Protocol):

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from realm.recordings.channels import finished, is_electrode, select, series_of_channels
+from realm.recordings.channels import NEURAL_TYPES, finished, is_electrode, split
 from realm.recordings.fault import RecordingFaultError
 from realm.recordings.formats.bids_sidecars import applying, continuous, merged_json, name_of
 from realm.recordings.formats.brainvision import open_brainvision
 from realm.recordings.formats.edf import open_edf
+from realm.recordings.hdf import number
 from realm.recordings.recording import Identity, NamedBehavior, Recording, Signal, TimeSeries, safe
 
 REGION_COLUMNS = ("region", "anatomy", "location", "brain_region")
@@ -43,8 +44,9 @@ def open_bids(path: Path, lfp_path: str | None = None) -> Recording:
         electrodes = next(iter(applying(path, "electrodes", ".tsv", more="space")), None)
         signal, behavior = recording.signal, recording.behavior_sources
         if channels is not None:
-            labelled = _labelled(path, signal, _table(channels), electrodes)
-            signal, series = labelled
+            rows = _table(channels)
+            _check_read(path, rows, recording.behavior_paths())
+            signal, series = _labelled(path, signal, rows, electrodes)
             behavior = (series, *behavior)
         tables = [file for suffix in ("physio", "stim") for file in continuous(path, suffix)]
         series_of = {_short(file): partial(_continuous, file) for file in tables}
@@ -114,23 +116,26 @@ def _labelled(
         signal,
         regions=tuple(regions.get(name, "") for name in names),
         bad_channels=tuple(_said(rows[name], "status").lower() == "bad" for name in names),
+        typed=True,
     )
-    neural = [is_electrode(kind=_said(rows[name], "type")) for name in names]
-    others = NamedBehavior(
-        {
-            name: partial(
-                series_of_channels,
-                path,
-                signal,
-                name,
-                (name,),
-                unit=_said(rows[name], "units") or "V",
-            )
-            for name, yes in zip(names, neural, strict=True)
-            if not yes
-        }
-    )
-    return select(path, full, [i for i, yes in enumerate(neural) if yes]), others
+    neural = [is_electrode(kind=_said(rows[name], "type") or None, name=name) for name in names]
+    return split(path, full, neural, ["V"] * len(names))
+
+
+def _check_read(path: Path, channels: Table, others: list[str]) -> None:
+    """Raise where the table calls a channel neural that is in no unit of potential in the data."""
+    lost = [
+        row["name"]
+        for row in channels
+        if row.get("name") in others and _said(row, "type").upper() in NEURAL_TYPES
+    ]
+    if lost:
+        raise RecordingFaultError(
+            "unit",
+            f"{path}: expected a unit of potential for the neural channels of its channels.tsv, "
+            f"but the data file states none for {', '.join(lost[:4])}; correct the unit there, or "
+            "the type in channels.tsv",
+        )
 
 
 def _said(row: dict[str, str], column: str) -> str:
@@ -151,7 +156,7 @@ def _continuous(path: Path) -> TimeSeries:
     """Columns of a compressed table without a header; the JSON files that apply say its clock."""
     try:
         about, _ = merged_json(path, name_of(path).suffix)
-        rate, start = float(about["SamplingFrequency"]), float(about["StartTime"])
+        rate, start = (number(about[key]) for key in ("SamplingFrequency", "StartTime"))
         names = tuple(str(name) for name in about["Columns"])
         text = gzip.decompress(path.read_bytes()).decode()
         values = np.genfromtxt(io.StringIO(text), delimiter="\t", dtype=np.float64)
@@ -167,7 +172,8 @@ def _continuous(path: Path) -> TimeSeries:
             f"{path}: expected a SamplingFrequency above 0 Hz and a StartTime in its JSON file, "
             f"got {rate:g} Hz and {start:g} s; correct them"
         )
-    units = {str(about[n].get("Units", "")) for n in names if isinstance(about.get(n), dict)}
+    columns = [about.get(name) for name in names]
+    units = {str(one.get("Units", "")) if isinstance(one, dict) else "" for one in columns}
     unit = units.pop() if len(units) == 1 else "arbitrary"
     times = start + np.arange(len(values)) / rate
     return finished(path, _short(path), times, values, unit or "arbitrary", names)

@@ -7,6 +7,7 @@ between two segments is a gap. Format: BrainVision Core Data Format 1.0.
 from __future__ import annotations
 
 import re
+import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from realm.recordings.channels import is_electrode, split
 from realm.recordings.grid import SampleGrid, at_rate, from_segments
 from realm.recordings.recording import Recording, Signal, named_after_file
+from realm.volts import volts_per
 
 SEGMENT = re.compile(r"^Mk\d+=New Segment,[^,]*,(\d+),[^,]*,[^,]*(?:,(\d{20}))?", re.MULTILINE)
+FILE_ENTRY_BYTES = re.compile(rb"^(DataFile|MarkerFile)=(.+?)\s*$", re.MULTILINE)
 FILE_ENTRY = re.compile(r"^(DataFile|MarkerFile)=(.+?)\s*$", re.MULTILINE)
 
 
@@ -28,11 +31,9 @@ def open_brainvision(path: Path, lfp_path: str | None = None) -> Recording:
     Raises:
         ValueError: a part is missing or damaged, or a segment does not say when it began.
     """
-    import mne
-
     _no_lfp(path, lfp_path)
     try:
-        raw = mne.io.read_raw_brainvision(path, preload=False, verbose="error")
+        raw = _read(path)
     except (ValueError, OSError, RuntimeError, KeyError) as error:
         raise ValueError(
             f"{path}: expected a BrainVision header with its data and marker files, but they "
@@ -40,8 +41,18 @@ def open_brainvision(path: Path, lfp_path: str | None = None) -> Recording:
         ) from error
     rate = float(raw.info["sfreq"])
     grid = _grid(path, _markers(path), rate, int(raw.n_times))
-    neural = [is_electrode(kind=kind) for kind in raw.get_channel_types()]
-    signal, behavior = split(path, _all_channels(raw, grid), neural)
+    # mne's own types are guesses from units that it knows: the header's unit says more
+    types = raw.get_channel_types()
+    units = [
+        str(raw._orig_units.get(name, "V" if kind == "eeg" else ""))
+        for name, kind in zip(raw.ch_names, types, strict=True)
+    ]
+    neural = [
+        is_electrode(kind="EOG" if kind == "eog" else None, unit=unit)
+        for kind, unit in zip(types, units, strict=True)
+    ]
+    read_in = ["V" if volts_per(unit) is not None else unit for unit in units]
+    signal, behavior = split(path, _all_channels(raw, grid, units), neural, read_in)
     return Recording(
         path,
         named_after_file(path, raw.info["meas_date"]),
@@ -52,11 +63,31 @@ def open_brainvision(path: Path, lfp_path: str | None = None) -> Recording:
     )
 
 
-def _all_channels(raw: Any, grid: SampleGrid) -> Signal:
+def _read(path: Path) -> Any:
+    """The recording as mne reads it, which does not know that $b stands for the header's name."""
+    import mne
+
+    content = path.read_bytes()
+    named = FILE_ENTRY_BYTES.findall(content)
+    if not any(b"$b" in name for _, name in named):
+        return mne.io.read_raw_brainvision(path, preload=False, verbose="error")
+    with tempfile.TemporaryDirectory() as folder:
+        header = Path(folder) / path.name
+        for entry, name in named:
+            beside = path.parent.resolve() / name.decode().replace("$b", path.stem)
+            content = content.replace(entry + b"=" + name, entry + b"=" + str(beside).encode())
+        header.write_bytes(content)
+        return mne.io.read_raw_brainvision(header, preload=False, verbose="error")
+
+
+def _all_channels(raw: Any, grid: SampleGrid, units: list[str]) -> Signal:
     names = tuple(str(name) for name in raw.ch_names)
+    used = [float(channel["range"]) for channel in raw.info["chs"]]  # what mne takes for the unit
+    gain = np.array([(volts_per(u) or by) / by for u, by in zip(units, used, strict=True)])
 
     def read(first: int, stop: int) -> NDArray[np.float64]:
-        return np.asarray(raw.get_data(start=first, stop=stop).T, dtype=np.float64)
+        stored: NDArray[np.float64] = raw.get_data(start=first, stop=stop).T
+        return np.asarray(stored * gain)
 
     bad = tuple(name in raw.info["bads"] for name in names)
     return Signal("channels", grid, names, ("",) * len(names), bad, 16, read)
@@ -76,15 +107,24 @@ def _grid(path: Path, markers: str, rate: float, n_stored: int) -> SampleGrid:
     found = [f for f in found if f[0] < n_stored]
     if len(found) <= 1:
         return at_rate(rate, 0.0, n_stored)
-    if not all(stamp for _, stamp in found) or found[0][0] != 0:
+    times = [_time(stamp) for _, stamp in found]
+    if None in times or found[0][0] != 0:
         raise ValueError(
             f"{path}: expected every New Segment marker to say when it began, but at least one of "
             f"{len(found)} does not; export each segment as a file of its own"
         )
-    times = [datetime.strptime(stamp, "%Y%m%d%H%M%S%f") for _, stamp in found]
-    starts = [(time - times[0]).total_seconds() for time in times]
+    known = [time for time in times if time is not None]
+    starts = [(time - known[0]).total_seconds() for time in known]
     counts = np.diff([*(at for at, _ in found), n_stored]).tolist()
     return from_segments(path, "the New Segment markers", rate, starts, counts)
+
+
+def _time(stamp: str) -> datetime | None:
+    """Date and time of a marker; 20 zeros, and what is no date, are unknown."""
+    try:
+        return datetime.strptime(stamp, "%Y%m%d%H%M%S%f")
+    except ValueError:
+        return None
 
 
 def _markers(path: Path) -> str:

@@ -46,6 +46,8 @@ BLACKROCK_HZ = {1: 500, 2: 1000, 3: 2000, 4: 10000, 5: 30000, 6: 30000}
 BLACKROCK_WITH_TIME = (b"NEURALCD", b"BRSMPGRP")  # from version 2.2 on
 
 Correction = Callable[[list[str], float], Corrected]  # from channel ids and rate of a stream
+Kind = Callable[[Any], str | None]  # the type of a channel, from neo's header of it
+ANALOG_V = 1.0  # range of a converter that takes no electrode
 
 
 class Stream:
@@ -57,7 +59,13 @@ class Stream:
     """
 
     def __init__(
-        self, path: Path, reader: Any, index: int, name: str, correct: Correction | None
+        self,
+        path: Path,
+        reader: Any,
+        index: int,
+        name: str,
+        correct: Correction | None,
+        kind: Kind | None,
     ) -> None:
         self.name, self._path, self._reader, self._index = name, path, reader, index
         self.rate_hz = float(reader.get_signal_sampling_rate(index))
@@ -66,10 +74,18 @@ class Stream:
         self._channels = table[table["stream_id"] == key]
         self._correct = correct
         volts = [volts_per(str(unit)) for unit in self._channels["units"]]
-        self.neural = [
-            correct is not None or is_electrode(unit=str(unit)) for unit in self._channels["units"]
-        ]
         self._factors = np.array([factor or 1.0 for factor in volts])
+        self.neural = [
+            is_electrode(
+                kind=kind(channel) if kind is not None else None,
+                unit=None if correct is not None else str(channel["units"]),
+            )
+            for channel in self._channels
+        ]
+        self.units = [
+            str(unit).strip() if factor is None and correct is None else "V"
+            for unit, factor in zip(self._channels["units"], volts, strict=True)
+        ]
 
     def signal(self) -> Signal:
         """All channels: potentials in volts, others in their own unit.
@@ -94,7 +110,7 @@ class Stream:
     def behavior(self) -> TimeSeries:
         """All channels side by side; in volts where all are potentials."""
         signal = self.signal()
-        unit = "V" if all(self.neural) else str(self._channels["units"][0]).strip()
+        unit = self.units[0] if len(set(self.units)) == 1 else ""
         return series_of_channels(
             self._path, signal, self.name, signal.channel_names, unit=unit or "arbitrary"
         )
@@ -140,11 +156,12 @@ def open_neo(
     lfp_path: str | None = None,
     correct: Correction | None = None,
     started_at: datetime | None = None,
+    kind: Kind | None = None,
 ) -> Recording:
     """A recording from any reader of neo; `lfp_path` names the stream where there are several.
 
     `correct` says when samples were taken and in what unit, and `started_at` when the recording
-    began, where neo does not know.
+    began, where neo does not know; `kind` is the type of a channel.
 
     Raises:
         ValueError: neo cannot read it, or there is no one neural stream; the message lists them.
@@ -162,9 +179,9 @@ def open_neo(
             "as a file of its own"
         )
     names = _stream_names(reader)
-    streams = [Stream(path, reader, i, name, correct) for i, name in enumerate(names)]
+    streams = [Stream(path, reader, i, name, correct, kind) for i, name in enumerate(names)]
     chosen = _choose(path, streams, lfp_path)
-    signal, behavior = split(path, chosen.signal(), chosen.neural)
+    signal, behavior = split(path, chosen.signal(), chosen.neural, chosen.units)
     others = NamedBehavior({s.name: s.behavior for s in streams if s is not chosen})
     started_at = started_at or reader.raw_annotations["blocks"][0].get("rec_datetime")
     identity = named_after_file(path, started_at)
@@ -206,7 +223,13 @@ def open_blackrock(path: Path, lfp_path: str | None = None) -> Recording:
         load_nev=False,
         gap_tolerance_ms=GAP_PERIODS * 1000 / BLACKROCK_HZ[kind],
     )
-    return open_neo(path, reader, lfp_path, started_at=_blackrock_start(path))
+    return open_neo(path, reader, lfp_path, started_at=_blackrock_start(path), kind=_blackrock_kind)
+
+
+def _blackrock_kind(channel: Any) -> str | None:
+    """Electrodes are converted over some millivolts, analog inputs over volts."""
+    factor = volts_per(str(channel["units"])) or 0.0
+    return "ADC" if abs(float(channel["gain"])) * factor * 2**15 >= ANALOG_V else None
 
 
 def _blackrock_start(path: Path) -> datetime | None:

@@ -92,7 +92,7 @@ def read_grid(path: Path, file: h5py.File, series: str, n_stored: int) -> Sample
     stamps = hdf.find(file, f"{series}/timestamps")
     if isinstance(starting, h5py.Dataset):
         rate = _rate(path, series, starting.attrs.get("rate"))
-        start_s = float(starting[()])
+        start_s = hdf.number(starting[()])
         if not np.isfinite(start_s):
             raise ValueError(
                 f"{path}: expected a finite starting_time at {series}, got {start_s}; "
@@ -110,10 +110,7 @@ def read_grid(path: Path, file: h5py.File, series: str, n_stored: int) -> Sample
 
 
 def _rate(path: Path, series: str, stored: object) -> float:
-    try:
-        rate = float(stored)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        rate = float("nan")
+    rate = hdf.number(stored)
     if not (np.isfinite(rate) and rate > 0):
         arrived = "none" if stored is None else repr(stored)
         raise ValueError(
@@ -148,12 +145,12 @@ def _calibration(
     gain = np.full(n_channels, conversion)
     node = hdf.find(file, f"{series}/channel_conversion")
     if isinstance(node, h5py.Dataset):
-        if node.shape != (n_channels,):
+        if node.size != n_channels or node.ndim > 2:
             raise ValueError(
                 f"{path}: expected {n_channels} channel conversions at {series}, got shape "
                 f"{node.shape}; write one number per channel into the file"
             )
-        gain = gain * node[:].astype(np.float64)
+        gain = gain * node[()].astype(np.float64).reshape(-1)
     if not (np.isfinite(gain).all() and (gain != 0).all()):
         bad = np.flatnonzero(~np.isfinite(gain) | (gain == 0))
         raise RecordingFaultError(

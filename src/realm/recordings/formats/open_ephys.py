@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realm.recordings import hdf
 from realm.recordings.channels import is_electrode, series_of_channels, split
 from realm.recordings.fault import RecordingFaultError
 from realm.recordings.grid import SampleGrid, at_rate, from_segments
@@ -23,6 +24,8 @@ from realm.recordings.recording import Identity, NamedBehavior, Recording, Signa
 from realm.volts import volts_per
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")  # how the software names a folder
+HEADSTAGE = re.compile(r"(CH|AP|LFP)_?\d+", re.IGNORECASE)  # how headstages name channels
+ANALOG_V = 1.0  # range of a converter that is none of a headstage
 NUMBERS = ("sample_numbers.npy", "timestamps.npy")  # before version 0.6 the numbers had this name
 
 
@@ -43,7 +46,7 @@ def open_open_ephys(path: Path, lfp_path: str | None = None) -> Recording:
             f"{path}: expected {wanted}, this recording has: {listed or 'none'}. Set lfp to one "
             "of these"
         )
-    signal, behavior = split(path, *_signal(path, name, streams[name]))
+    signal, behavior = split(path, *_signal(path, name, streams[name]), _units(streams[name]))
     others = NamedBehavior(
         {
             other: partial(_stream_behavior, path, other, stream)
@@ -105,9 +108,9 @@ def _signal(path: Path, name: str, stream: dict[str, Any]) -> tuple[Signal, list
         raise ValueError(f"{data_file}: expected samples here, found none; copy the folder again")
     n_stored = data_file.stat().st_size // (2 * n)
     data = np.memmap(data_file, dtype="<i2", mode="r", shape=(n_stored, n))
-    units = [str(channel.get("units", "uV")).strip() or "uV" for channel in channels]
+    units = [_unit(channel) for channel in channels]
     gains = [
-        float(channel["bit_volts"]) * (volts_per(unit) or 1.0)
+        hdf.number(channel["bit_volts"]) * (volts_per(unit) or 1.0)
         for channel, unit in zip(channels, units, strict=True)
     ]
     if not (np.isfinite(gains).all() and np.all(gains)):
@@ -123,9 +126,39 @@ def _signal(path: Path, name: str, stream: dict[str, Any]) -> tuple[Signal, list
     grid = _grid(path, name, rate, n_stored)
     signal = Signal(name, grid, names, ("",) * n, (False,) * n, 16, read)
     return signal, [
-        is_electrode(kind="ADC" if name.upper().startswith(("ADC", "AUX")) else None, unit=unit)
-        for name, unit in zip(names, units, strict=True)
+        is_electrode(kind=_kind(channel), unit=unit)
+        for channel, unit in zip(channels, units, strict=True)
     ]
+
+
+def _kind(channel: dict[str, Any]) -> str | None:
+    """The type of a channel: as its description says, or as its converter does.
+
+    A headstage measures millivolts; analog inputs take volts.
+    """
+    said = str(channel.get("description", "")).lower()
+    name = str(channel["channel_name"]).upper()
+    largest_v = abs(hdf.number(channel["bit_volts"])) * (volts_per(_unit(channel)) or 0.0) * 2**15
+    if "headstage" in said:
+        return "LFP"
+    if "adc" in said or "aux" in said or name.startswith(("ADC", "AUX")):
+        return "ADC"
+    return "ADC" if largest_v >= ANALOG_V else None
+
+
+def _unit(channel: dict[str, Any]) -> str:
+    """As stated. Where none is, only channels of headstages are in microvolts."""
+    stated = str(channel.get("units", "")).strip()
+    headstage = "headstage" in str(channel.get("description", "")).lower()
+    if stated or not (headstage or HEADSTAGE.fullmatch(str(channel["channel_name"]))):
+        return stated
+    return "uV"
+
+
+def _units(stream: dict[str, Any]) -> list[str]:
+    """What the signal of a stream is in, channel by channel."""
+    units = [_unit(channel) for channel in stream["channels"]]
+    return ["V" if volts_per(unit) is not None else unit for unit in units]
 
 
 def _grid(path: Path, name: str, rate: float, n_stored: int) -> SampleGrid:
@@ -161,6 +194,7 @@ def _is_numbers(path: Path) -> bool:
 
 def _stream_behavior(path: Path, name: str, stream: dict[str, Any]) -> Any:
     """All channels of another stream, side by side."""
-    signal, in_volts = _signal(path, name, stream)
-    unit = "V" if any(in_volts) else "arbitrary"
-    return series_of_channels(path, signal, name, signal.channel_names, unit=unit)
+    signal, _ = _signal(path, name, stream)
+    units = set(_units(stream))
+    unit = units.pop() if len(units) == 1 else ""
+    return series_of_channels(path, signal, name, signal.channel_names, unit=unit or "arbitrary")

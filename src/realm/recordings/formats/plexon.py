@@ -6,8 +6,10 @@ of spikes for that of slow channels. Format: Plexon, Plexon.h of the offline SDK
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
+from typing import Any
 
 from realm.recordings.formats.neo import Corrected, open_neo
 from realm.recordings.grid import GAP_PERIODS
@@ -24,7 +26,12 @@ def open_plexon(path: Path, lfp_path: str | None = None) -> Recording:
     from neo.rawio import PlexonRawIO
 
     reader = PlexonRawIO(filename=str(path), progress_bar=False)
-    return open_neo(path, reader, lfp_path, PlexonBlocks(path).correct)
+    return open_neo(path, reader, lfp_path, PlexonBlocks(path).correct, kind=_kind)
+
+
+def _kind(channel: Any) -> str | None:
+    """OmniPlex calls its auxiliary analog inputs AI01, AIF01 and so on."""
+    return "ADC" if re.match(r"AIF?\d+", str(channel["name"])) else None
 
 
 class PlexonBlocks:

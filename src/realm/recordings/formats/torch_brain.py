@@ -137,7 +137,7 @@ def _texts(file: h5py.File, names: tuple[str, ...], n: int) -> tuple[str, ...]:
 def _grid(path: Path, field: h5py.Dataset, name: str) -> SampleGrid:
     """The grid of a regular series; its array also holds fill values where its domain breaks."""
     group = field.parent
-    rate = float(group.attrs["sampling_rate"])
+    rate = hdf.number(group.attrs["sampling_rate"])
     starts, ends = group["domain/start"][...], group["domain/end"][...]
     check_increasing(path, f"the domain of {name}", starts)
     first = np.rint((starts - starts[0]) * rate).astype(np.int64)
