@@ -49,7 +49,7 @@ MOVED = {
     "realm.certify.trial": "realm.certify.check",
     "realm.certify.truth": "realm.certify.signals",
     "realm.data.catalog": "realm.recordings.formats.nwb_contents",
-    "realm.data.electrodes": "realm.recordings.formats.nwb_contents",
+    "realm.data.electrodes": "realm.recordings.formats.nwb_electrodes",
     "realm.data.fault": "realm.recordings.fault",
     "realm.data.formats": "realm.recordings",
     "realm.data.formats.arrays_file": "realm.recordings.formats.arrays",

@@ -28,9 +28,16 @@ def arrays_of(container: Container) -> list[Listed]:
     found = []
     for name in container.names():
         array = container.get(name)
-        if array is not None and array.dtype.kind in "iufb":
+        if array is not None and array.dtype.kind in "iufb" and not _is_text(container, name):
             found.append(Listed(name, array.shape, tuple(n for n in array.shape if n != 1)))
     return found
+
+
+def _is_text(container: Container, name: str) -> bool:
+    try:
+        return container.text(name) is not None
+    except ValueError:
+        return True
 
 
 def listing(container: Container) -> str:

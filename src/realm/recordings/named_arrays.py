@@ -6,6 +6,7 @@ Nothing is unpickled.
 
 from __future__ import annotations
 
+import csv
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.recordings import hdf
+
+HIDDEN_CLASSES = ("string", "categorical", "table", "datetime")
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ class Container:
             found = self.text(spelled)
             if found is not None:
                 return tuple(found)
+            numbers = self.get(spelled)
+            if numbers is not None and numbers.dtype.kind in "iuf" and max(numbers.shape) < 1e5:
+                return tuple(f"{number:g}" for number in numbers.read().reshape(-1).tolist())
         raise ValueError(
             f"{self.path}: expected a list of texts called {name!r} for {what}, found none; this "
             f"file has: {', '.join(self.names()[:20])}. Correct the name in the description"
@@ -149,6 +155,9 @@ def _mat5(path: Path) -> Container:
         if isinstance(value, np.ndarray) and value.dtype.names and value.size == 1:
             for field in value.dtype.names:
                 add(f"{name}/{field}", value.reshape(-1)[0][field])
+        elif isinstance(value, np.ndarray) and value.dtype.names:  # an array of structures
+            for field in value.dtype.names:
+                arrays[f"{name}/{field}"] = value[field]
         elif isinstance(value, np.ndarray):
             arrays[name] = value
 
@@ -183,15 +192,43 @@ def _plain(path: Path, file: Any, name: str) -> NDArray[Any]:
 
 
 def _csv(path: Path) -> Container:
-    table: NDArray[Any] = np.genfromtxt(
-        path, delimiter=",", names=True, dtype=np.float64, encoding="utf-8"
-    )
-    if table.dtype.names is None:
+    """Columns of numbers by the names in the first line; what is no number is missing.
+
+    Columns are separated by commas, semicolons or tabs; with one of the latter two, numbers may
+    have a decimal comma.
+    """
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    first, _, rest = text.partition("\n")
+    separator = max(",;\t", key=first.count)
+    names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
+    if not names or any(_is_number(name) for name in names) or len(set(names)) < len(names):
         raise ValueError(
-            f"{path}: expected a first line with the names of the columns; write one into the file"
+            f"{path}: expected a first line with the names of the columns, each once, got "
+            f"{first[:80]!r}; write one into the file"
         )
-    columns = {str(name): np.atleast_1d(table[str(name)]) for name in table.dtype.names}
-    return _in_memory(path, columns)
+    rest = rest if separator == "," else rest.replace(",", ".")
+    lines = [line for line in rest.splitlines() if line.strip()]
+    table: NDArray[np.float64] = np.genfromtxt(lines, delimiter=separator, comments=None, ndmin=2)
+    if table.shape[1] != len(names) and table.size:
+        raise ValueError(
+            f"{path}: expected {len(names)} columns as in its first line, got {table.shape[1]}; "
+            "correct the file"
+        )
+    return _in_memory(
+        path, {name: table[:, i] for i, name in enumerate(names)} if table.size else {}
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _zarr(path: Path) -> Container:
@@ -229,8 +266,16 @@ def _hdf5(path: Path, turned: bool) -> Container:
         found = node(name)
         if found is None:
             return None
-        if h5py.check_ref_dtype(found.dtype) is h5py.Reference:  # a cell array of MATLAB
-            return [_matlab_text(file[reference]) for reference in found[...].reshape(-1)]
+        kind = hdf.text(found.attrs.get("MATLAB_class", ""))
+        if kind in HIDDEN_CLASSES:
+            raise ValueError(
+                f"{path}: expected texts at {name!r}, but MATLAB hides what a {kind} holds in its "
+                f"v7.3 files; save it with cellstr({name})"
+            )
+        if h5py.check_ref_dtype(found.dtype) is h5py.Reference:  # a cell or struct array of MATLAB
+            return ["".join(_matlab_rows(file[r])) for r in found[...].T.reshape(-1)]
+        if kind == "char":
+            return [] if "MATLAB_empty" in found.attrs else _matlab_rows(found)
         return _texts(found[...]) if found.dtype.kind in "OSU" else None
 
     def names() -> list[str]:
@@ -241,10 +286,31 @@ def _hdf5(path: Path, turned: bool) -> Container:
     return Container(path, get, names, text, file.close)
 
 
-def _matlab_text(cell: h5py.Dataset) -> str:
-    return "".join(chr(code) for code in np.asarray(cell[...]).T.reshape(-1) if code)
+def _matlab_rows(char: h5py.Dataset) -> list[str]:
+    """The rows of a char matrix: codes of UTF-16, the axes in reversed order."""
+    if "MATLAB_empty" in char.attrs:
+        return []
+    codes = np.atleast_2d(np.asarray(char[...]).T)
+    return ["".join(chr(code) for code in row if code).strip() for row in codes.tolist()]
 
 
 def _texts(array: NDArray[Any]) -> list[str]:
-    """Every text of an array; a cell of MATLAB v5 is an array of its own."""
-    return [hdf.text(item).strip() for item in array.reshape(-1)]
+    """Every text of an array, each row of a matrix of single letters.
+
+    A cell of MATLAB v5 is an array of its own.
+    """
+    letters = (
+        array.dtype.kind in "SU"
+        and array.dtype.itemsize == np.dtype(f"{array.dtype.kind}1").itemsize
+    )
+    if letters and array.ndim == 2 and array.shape[1] > 1:
+        return [
+            "".join(hdf.text(letter) or " " for letter in row).strip() for row in array.tolist()
+        ]
+    return [_text(item) for item in array.reshape(-1)]
+
+
+def _text(item: Any) -> str:
+    if isinstance(item, np.ndarray) and item.size == 0:
+        return ""
+    return hdf.text(item).strip()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -168,6 +168,17 @@ class Recording:
     def close(self) -> None:
         """Close the file."""
         self._close()
+
+    def closed_by(self, close: Callable[[], None]) -> Self:
+        """This recording; `close` is called as well when it is closed."""
+        before = self._close
+
+        def both() -> None:
+            before()
+            close()
+
+        self._close = both
+        return self
 
     def __enter__(self) -> Recording:
         return self

@@ -50,11 +50,11 @@ def open_axona(path: Path, lfp_path: str | None = None) -> Recording:
     kind = lfp_path or EEG
     if kind not in (EEG, EGF):
         raise ValueError(f"{path}: expected lfp to be {EEG!r} or {EGF!r}, got {kind!r}; correct it")
-    pattern = re.compile(rf"\.{kind}(\d*)")
+    beside = {f.suffix.lower(): f for f in sorted(path.parent.iterdir()) if f.stem == path.stem}
     found = {
         int(match[1] or 1): file
-        for file in path.parent.glob(f"{path.stem}.{kind}*")
-        if (match := pattern.fullmatch(file.suffix))
+        for suffix, file in beside.items()
+        if (match := re.fullmatch(rf"\.{kind}(\d*)", suffix))
     }
     if not found:
         raise ValueError(
@@ -63,11 +63,11 @@ def open_axona(path: Path, lfp_path: str | None = None) -> Recording:
     settings = _header(path.read_bytes())
     parts = {number: _part(found[number]) for number in sorted(found)}
     signal = _signal(path, kind, parts, settings)
-    position = path.with_suffix(".pos")
+    position = beside.get(".pos")
     series = {}
-    if position.is_file():
+    if position is not None:
         series["position"] = partial(_position, path, _part(position))
-    files = (path, *found.values(), *([position] if position.is_file() else []))
+    files = (path, *found.values(), *([] if position is None else [position]))
     return Recording(
         path,
         named_after_file(path, _started_at(settings)),

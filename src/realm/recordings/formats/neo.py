@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.recordings.channels import is_electrode, series_of_channels, split
+from realm.recordings.formats.spelling import spelled
 from realm.recordings.grid import GAP_PERIODS, from_segments
 from realm.recordings.recording import (
     NamedBehavior,
@@ -217,13 +218,21 @@ def open_blackrock(path: Path, lfp_path: str | None = None) -> Recording:
     from neo.rawio import BlackrockRawIO
 
     kind = int(path.suffix[-1])
-    reader = BlackrockRawIO(
-        filename=str(path.with_suffix("")),
-        nsx_to_load=kind,
-        load_nev=False,
-        gap_tolerance_ms=GAP_PERIODS * 1000 / BLACKROCK_HZ[kind],
-    )
-    return open_neo(path, reader, lfp_path, started_at=_blackrock_start(path), kind=_blackrock_kind)
+    place = spelled(path, {path.with_suffix(path.suffix.lower()).name: path})
+    try:
+        reader = BlackrockRawIO(
+            filename=str(place.folder / path.stem),
+            nsx_to_load=kind,
+            load_nev=False,
+            gap_tolerance_ms=GAP_PERIODS * 1000 / BLACKROCK_HZ[kind],
+        )
+        recording = open_neo(
+            path, reader, lfp_path, started_at=_blackrock_start(path), kind=_blackrock_kind
+        )
+    except BaseException:
+        place.close()
+        raise
+    return recording.closed_by(place.close)
 
 
 def _blackrock_kind(channel: Any) -> str | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from realm.recordings import hdf
 from realm.recordings.fault import RecordingFaultError
 from realm.recordings.formats import nwb_contents as contents
+from realm.recordings.formats.nwb_electrodes import read_electrodes
 from realm.recordings.grid import (
     SampleGrid,
     at_rate,
@@ -66,7 +67,7 @@ def _signal(path: Path, file: h5py.File, series: str) -> Signal:
     data = _numeric(path, file, f"{series}/data", dims=(1, 2))
     grid = read_grid(path, file, series, len(data))
     n_channels = 1 if data.ndim == 1 else int(data.shape[1])
-    electrodes = contents.read_electrodes(path, file, series, n_channels, n_stored=len(data))
+    electrodes = read_electrodes(path, file, series, n_channels, n_stored=len(data))
     gain, offset = _calibration(path, file, series, data, n_channels)
     same = bool((gain == gain[0]).all())
     scale = gain[:1] if same else gain  # one number for all takes half the time
