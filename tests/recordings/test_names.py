@@ -48,6 +48,24 @@ def test_a_trial_of_axona_in_capitals(tmp_path: Path) -> None:
         assert len(recording.files) == 4
 
 
+@pytest.mark.parametrize("named", ["DAY", "day", "$b"])
+def test_a_recording_of_brainvision_in_capitals(named: str, tmp_path: Path) -> None:
+    path = WRITERS["brainvision"](tmp_path)
+    before = samples_of(path, "brainvision")
+    for file in list(tmp_path.glob("day.*")):
+        file.rename(file.with_name(file.name.upper()))
+    header = tmp_path / "DAY.VHDR"
+    text = header.read_text(encoding="utf-8")
+    header.write_text(text.replace("=day.", f"={named}."), encoding="utf-8")
+    with open_recording(header) as recording:
+        np.testing.assert_array_equal(recording.read(3, 200), before)
+        assert {f.name for f in recording.files if f.stem == "DAY"} == {
+            "DAY.VHDR",
+            "DAY.EEG",
+            "DAY.VMRK",
+        }
+
+
 # --- the electrode table of NWB
 
 

@@ -7,7 +7,7 @@ between two segments is a gap. Format: BrainVision Core Data Format 1.0.
 from __future__ import annotations
 
 import re
-import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.recordings.channels import is_electrode, split
+from realm.recordings.formats.spelling import ignoring_case, linked
 from realm.recordings.grid import SampleGrid, at_rate, from_segments
 from realm.recordings.recording import Recording, Signal, named_after_file
 from realm.volts import volts_per
@@ -33,7 +34,7 @@ def open_brainvision(path: Path, lfp_path: str | None = None) -> Recording:
     """
     _no_lfp(path, lfp_path)
     try:
-        raw = _read(path)
+        raw, close = _read(path)
     except (ValueError, OSError, RuntimeError, KeyError) as error:
         raise ValueError(
             f"{path}: expected a BrainVision header with its data and marker files, but they "
@@ -58,26 +59,43 @@ def open_brainvision(path: Path, lfp_path: str | None = None) -> Recording:
         named_after_file(path, raw.info["meas_date"]),
         signal,
         (behavior,),
-        raw.close,
+        close,
         _files(path),
     )
 
 
-def _read(path: Path) -> Any:
-    """The recording as mne reads it, which does not know that $b stands for the header's name."""
+def _read(path: Path) -> tuple[Any, Callable[[], None]]:
+    """The recording as mne reads it, and what closes it.
+
+    mne wants small letters in the suffixes, and does not know that $b stands for the name of the
+    header. Where that matters, it gets a header of its own beside links to the files.
+    """
     import mne
 
-    content = path.read_bytes()
-    named = FILE_ENTRY_BYTES.findall(content)
-    if not any(b"$b" in name for _, name in named):
-        return mne.io.read_raw_brainvision(path, preload=False, verbose="error")
-    with tempfile.TemporaryDirectory() as folder:
-        header = Path(folder) / path.name
-        for entry, name in named:
-            beside = path.parent.resolve() / name.decode().replace("$b", path.stem)
-            content = content.replace(entry + b"=" + name, entry + b"=" + str(beside).encode())
+    files, content = _beside(path), path.read_bytes()
+    entries = FILE_ENTRY_BYTES.findall(content)
+    plain = {file.name.encode() for file in files.values() if file.suffix == file.suffix.lower()}
+    if path.suffix == ".vhdr" and all(name in plain for _, name in entries):
+        raw = mne.io.read_raw_brainvision(path, preload=False, verbose="error")
+        return raw, raw.close
+    names = {"DataFile": "samples.eeg", "MarkerFile": "markers.vmrk"}
+    place = linked({names[kind]: file for kind, file in files.items()})
+    try:
+        for entry, name in entries:
+            known = names[entry.decode()].encode()
+            content = content.replace(entry + b"=" + name, entry + b"=" + known)
+        header = place.folder / "header.vhdr"
         header.write_bytes(content)
-        return mne.io.read_raw_brainvision(header, preload=False, verbose="error")
+        raw = mne.io.read_raw_brainvision(header, preload=False, verbose="error")
+    except BaseException:
+        place.close()
+        raise
+
+    def close() -> None:
+        raw.close()
+        place.close()
+
+    return raw, close
 
 
 def _all_channels(raw: Any, grid: SampleGrid, units: list[str]) -> Signal:
@@ -137,7 +155,15 @@ def _files(path: Path) -> tuple[Path, ...]:
 
 
 def _beside(path: Path) -> dict[str, Path]:
-    """The data and marker files that exist; the header may write $b for its own name."""
-    header = path.read_text(encoding="utf-8", errors="replace")
+    """The data and marker files that exist, their names in small letters or in capitals.
+
+    The header may write $b for its own name.
+    """
+    content = path.read_bytes()
+    try:
+        header = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        header = content.decode("latin-1")
     named = {kind: name.replace("$b", path.stem) for kind, name in FILE_ENTRY.findall(header)}
-    return {k: path.parent / name for k, name in named.items() if (path.parent / name).is_file()}
+    found = {kind: ignoring_case(path.parent / name) for kind, name in named.items()}
+    return {kind: file for kind, file in found.items() if file is not None}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.recordings.channels import is_electrode, series_of_channels, split
-from realm.recordings.formats.spelling import spelled
+from realm.recordings.formats.spelling import Linked, linked
 from realm.recordings.grid import GAP_PERIODS, from_segments
 from realm.recordings.recording import (
     NamedBehavior,
@@ -218,7 +218,8 @@ def open_blackrock(path: Path, lfp_path: str | None = None) -> Recording:
     from neo.rawio import BlackrockRawIO
 
     kind = int(path.suffix[-1])
-    place = spelled(path, {path.with_suffix(path.suffix.lower()).name: path})
+    lower = path.with_suffix(path.suffix.lower())  # what neo looks for
+    place = Linked(path.parent, lambda: None) if lower == path else linked({lower.name: path})
     try:
         reader = BlackrockRawIO(
             filename=str(place.folder / path.stem),

@@ -8,26 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Spelled(NamedTuple):
-    """A folder in which files have the names that are wanted; `close` removes a temporary one."""
+class Linked(NamedTuple):
+    """A temporary folder of links; `close` removes it."""
 
     folder: Path
     close: Callable[[], None]
 
 
-def spelled(path: Path, wanted: Mapping[str, Path]) -> Spelled:
-    """The folder of `path` where its files have these names already, or a temporary one of links.
-
-    Args:
-        path: of the recording.
-        wanted: the file behind each name.
-    """
-    if all(path.parent / name == file for name, file in wanted.items()):
-        return Spelled(path.parent, lambda: None)
+def linked(wanted: Mapping[str, Path]) -> Linked:
+    """A folder in which the files have the names that are wanted: the file behind each name."""
     folder = tempfile.TemporaryDirectory(prefix="realm-names-")
     for name, file in wanted.items():
         (Path(folder.name) / name).symlink_to(file.resolve())
-    return Spelled(Path(folder.name), folder.cleanup)
+    return Linked(Path(folder.name), folder.cleanup)
 
 
 def ignoring_case(path: Path) -> Path | None:
