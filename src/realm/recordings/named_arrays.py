@@ -212,7 +212,7 @@ def _csv(path: Path) -> Container:
         )
     rest = rest if separator == "," else rest.replace(",", ".")
     lines = [line for line in rest.splitlines() if line.strip()]
-    table: NDArray[np.float64] = np.genfromtxt(lines, delimiter=separator, comments=None, ndmin=2)
+    table: NDArray[np.float64] = np.genfromtxt(lines, delimiter=separator, comments="\0", ndmin=2)
     if table.shape[1] != len(names) and table.size:
         raise ValueError(
             f"{path}: expected {len(names)} columns as in its first line, got {table.shape[1]}; "
