@@ -330,3 +330,30 @@ def test_a_log_that_is_not_open_takes_nothing(tmp_path: Path, kind: str) -> None
     pytest.importorskip("pyarrow")
     with pytest.raises(OSError, match="open it first"):
         make_sink(f"{kind}:{tmp_path / 'log'}").write(outputs(0, 1), dict)
+
+
+# Two at once ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_log_has_one_writer(tmp_path: Path, kind: str) -> None:
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    text = f"{kind}:{tmp_path / 'log'}?append=yes"
+    one, other = make_sink(text), make_sink(text)
+    one.open(INFO)
+    with pytest.raises(ValueError, match="expected one process"):
+        other.open(INFO)
+    one.write(outputs(0, 5), dict)
+    one.close()
+    other.open(INFO)  # again, once it is free
+    other.write(outputs(5, 5), dict)
+    other.close()
+
+
+def test_a_log_is_a_plain_file(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="expected a plain file"):
+        CSVLog(tmp_path / "pipe", append=True).open(INFO)

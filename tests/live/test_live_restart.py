@@ -159,3 +159,39 @@ def test_kill_9_leaves_a_whole_state(tmp_path: Path) -> None:
     whole, _ = use.step(volts[:heard], use.initial_state())
     assert len(whole.behavior) == restored.stream.bins
     np.testing.assert_array_equal(restored.behavior, whole.behavior[-1])
+
+
+# Two at once, and files that are none -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["state_path", "status_path"])
+def test_two_instances_do_not_share_a_file(tmp_path: Path, which: str) -> None:
+    from realm.locks import Lock
+
+    path = tmp_path / "file"
+    with Lock(path), pytest.raises(ValueError, match=f"{path}: expected one process"):
+        run(blocks(VOLTS), **{which: path})  # type: ignore[arg-type]
+    run(blocks(VOLTS), **{which: path})  # type: ignore[arg-type]
+
+
+def test_state_and_status_are_two_files(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    same = tmp_path / "other" / ".." / "file"
+    with pytest.raises(ValueError, match="expected one file for the state and another"):
+        run(blocks(VOLTS), state_path=tmp_path / "file", status_path=same)
+
+
+@pytest.mark.parametrize("which", ["state_path", "status_path"])
+def test_a_pipe_or_folder_is_no_file(tmp_path: Path, which: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(ValueError, match=f"{name}: expected a plain file"):
+            run(blocks(VOLTS), **{which: tmp_path / name})  # type: ignore[arg-type]
+
+
+def test_a_state_that_does_not_fit_is_refused_in_words_of_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "state").write_bytes(b"something else")
+    with pytest.raises(ValueError, match="remove the file or name another") as error:
+        run(blocks(VOLTS), state_path=tmp_path / "state")
+    assert "initial_state" not in str(error.value)

@@ -13,6 +13,7 @@ from streaming_cases import bundle, faulty
 
 from realm.files import write_bytes
 from realm.streaming import StreamingDecoder
+from realm.streaming.state import _leaves, _rebuilt
 
 SAMPLES = 1500
 
@@ -98,6 +99,31 @@ def test_forged_states_are_refused(decoder: StreamingDecoder, field: str) -> Non
         state = state._replace(signal=state.signal._replace(stages=stages))
     with pytest.raises(ValueError, match="start from initial_state"):
         decoder.state_from_bytes(decoder.state_to_bytes(state))
+
+
+def test_no_forged_state_crashes_or_lasts(decoder: StreamingDecoder) -> None:
+    """Numbers out of all range with a hash that is right: refused, or decoded without harm."""
+    x = faulty(500)
+    _, state = decoder.step(x, decoder.initial_state())
+    leaves, rng = list(_leaves(state)), np.random.default_rng(0)
+    odd = [-1, -(2**62), 2**62, 2**31, -1e308, 1e308, 1e29, -5, np.iinfo(np.int64).max]
+    refused = 0
+    for _ in range(300):
+        changed = [np.array(leaf) for leaf in leaves]
+        chosen = changed[int(rng.integers(len(changed)))]
+        value = odd[int(rng.integers(len(odd)))]
+        with np.errstate(over="ignore", invalid="ignore"):
+            chosen[...] = np.array(value).astype(chosen.dtype)
+        forged = _rebuilt(state, iter(changed))
+        try:
+            restored = decoder.state_from_bytes(decoder.state_to_bytes(forged))
+        except ValueError:
+            refused += 1
+            continue
+        decoded, _ = decoder.step(faulty(2000, 1), restored)
+        assert np.isfinite(decoded.behavior).all()
+        assert not decoded.quality.restarted[-100:].any()
+    assert refused > 100
 
 
 @pytest.mark.parametrize("content", [b"", b"realm-state 1\n", b"\x80\x04\x95", None])

@@ -45,6 +45,7 @@ three: decoded just now, held for a moment, or neutral.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 import threading
@@ -53,6 +54,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from realm.files import make_folder
 from realm.live import memory
 from realm.live.decoding import Decoding
 from realm.live.outputs import OutputInfo
@@ -62,6 +64,7 @@ from realm.live.settings import LiveSettings
 from realm.live.sinks import Sink
 from realm.live.sources import Source, can_wait
 from realm.live.status import Status
+from realm.locks import Lock
 from realm.streaming import StreamingDecoder
 
 SWITCH_S = 2e-4  # longest wait of a thread for the interpreter
@@ -126,10 +129,17 @@ class LiveLoop:
             The counters at the end.
 
         Raises:
-            ValueError: the source does not fit the bundle and never did.
+            ValueError: the source does not fit the bundle and never did, or another process writes
+                the same state, status or log.
             OSError: a sink cannot be opened.
         """
-        self._restore()
+        with contextlib.ExitStack() as locks:
+            for path in self._own_files():
+                locks.enter_context(Lock(path))
+            self._restore()
+            return self._run()
+
+    def _run(self) -> Status:
         outlets = self._decoding.outlets
         try:
             self._open_sinks(outlets)
@@ -146,6 +156,22 @@ class LiveLoop:
             for outlet in outlets:
                 outlet.close()
         return self.status
+
+    def _own_files(self) -> list[Path]:
+        """The files of state and status; they are plain files, and two of them."""
+        paths = [path for path in (self._state_path, self._status_path) if path is not None]
+        if len({path.resolve() for path in paths}) < len(paths):
+            raise ValueError(
+                f"{paths[0]}: expected one file for the state and another for the status, got one "
+                "for both; name another"
+            )
+        for path in paths:
+            if path.exists() and not path.is_file():
+                raise ValueError(
+                    f"{path}: expected a plain file or none, found something else; name another"
+                )
+            make_folder(path.parent)
+        return paths
 
     def _restore(self) -> None:
         path, stream = self._state_path, self._decoding.stream

@@ -14,9 +14,11 @@ from realm.files import write_bytes, write_json
 from realm.live.clock import BinClock, BinsState
 from realm.live.timeline import Timeline, TimelineState
 from realm.streaming import StreamingDecoder, StreamState
-from realm.streaming.state import LARGEST, from_bytes, to_bytes
+from realm.streaming.state import LARGEST, check_range, from_bytes, to_bytes
 
 SAVE_S = 1.0
+ADVICE = "remove the file or name another, then decoding begins anew"
+_NONE = np.empty(0, np.int64)
 
 
 class LiveState(NamedTuple):
@@ -55,11 +57,26 @@ def restore(path: Path, template: LiveState, decoder: StreamingDecoder) -> LiveS
     """
     try:
         with path.open("rb") as stream:
-            state = from_bytes(stream.read(LARGEST + 1), template, decoder.bundle.sha256)
-        decoder.state_from_bytes(decoder.state_to_bytes(state.stream))
+            content = stream.read(LARGEST + 1)
+        state = from_bytes(content, template, decoder.bundle.sha256, ADVICE)
+        _check(state, decoder)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     return state
+
+
+def _check(state: LiveState, decoder: StreamingDecoder) -> None:
+    decoder.check_state(state.stream, ADVICE)
+    timeline = state.timeline
+    check_range(
+        state._replace(timeline=timeline._replace(seen_marks=_NONE, held_mark=0)), -1, ADVICE
+    )
+    bins = state.bins
+    whole = min(state.next_bin, bins.base, bins.heard, state.approved) >= 0
+    if not whole or state.approved > 1 or {bins.heard} != decoder.heard(state.stream):
+        raise ValueError(
+            "state: expected counts of samples and bins that agree, got others; " + ADVICE
+        )
 
 
 class Keeper(threading.Thread):

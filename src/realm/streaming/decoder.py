@@ -23,7 +23,7 @@ from realm.signal import ChainState, Features
 from realm.streaming.bundle import Bundle
 from realm.streaming.quality import Counted, Flags, Quality, count, judge
 from realm.streaming.runtime import Precision, make_student
-from realm.streaming.state import LARGEST, from_bytes, to_bytes
+from realm.streaming.state import LARGEST, check_range, from_bytes, to_bytes
 
 
 class StreamState(NamedTuple):
@@ -163,14 +163,28 @@ class StreamingDecoder:
             ValueError: it is damaged, or of another bundle or precision.
         """
         state = from_bytes(content, self.initial_state(), self.bundle.sha256)
-        heard = [part.n_samples for part in state.signal.stages if hasattr(part, "n_samples")]
-        unequal = len(set(heard)) > 1
-        if heard[0] < 0 or unequal or state.bins != self.bundle.chain.n_bins(heard[0]):
-            raise ValueError(
-                f"state: expected as many bins as {heard[0]} samples complete, got {state.bins}; "
-                "start from initial_state"
-            )
+        self.check_state(state)
         return state
+
+    def check_state(self, state: StreamState, advice: str = "start from initial_state") -> None:
+        """Check that a restored state can be one of this decoder: compiled code believes it.
+
+        Raises:
+            ValueError: a number is out of range, or they do not agree; the message ends with
+                `advice`.
+        """
+        check_range(state, 0, advice)
+        heard = self.heard(state)
+        if len(heard) > 1 or {state.bins} != {self.bundle.chain.n_bins(each) for each in heard}:
+            raise ValueError(
+                f"state: expected as many bins as {min(heard)} samples complete, got {state.bins}; "
+                f"{advice}"
+            )
+
+    @staticmethod
+    def heard(state: StreamState) -> set[int]:
+        """How many samples the stages of the signal chain have heard: one, if all is well."""
+        return {part.n_samples for part in state.signal.stages if hasattr(part, "n_samples")}
 
     def save_state(self, state: StreamState, path: Path | str) -> None:
         """Write the state to a file, whole or not at all."""

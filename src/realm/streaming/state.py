@@ -19,6 +19,8 @@ from safetensors.numpy import load, save
 HEAD = b"realm-state 1\n"
 DIGEST = 32  # bytes of a SHA-256
 LARGEST = 512 << 20
+MOST = 1 << 53  # samples, bins: whole numbers that a float64 can count
+FARTHEST = 1e30  # of any real number of a state; what a signal makes is far smaller
 T = TypeVar("T")
 
 
@@ -31,11 +33,13 @@ def to_bytes(state: Any, bundle_sha256: str) -> bytes:
     return HEAD + hashlib.sha256(body).digest() + body
 
 
-def from_bytes(content: bytes, template: T, bundle_sha256: str) -> T:
+def from_bytes(
+    content: bytes, template: T, bundle_sha256: str, advice: str = "start from initial_state"
+) -> T:
     """The state that `to_bytes` wrote.
 
     `template` is the initial state of the same decoder: every array must have its shape and dtype,
-    and must be finite where that of the template is.
+    and must be finite where that of the template is. `advice` ends every message.
 
     Raises:
         ValueError: damaged, foreign, of another bundle or precision.
@@ -44,30 +48,46 @@ def from_bytes(content: bytes, template: T, bundle_sha256: str) -> T:
     if head != HEAD or len(content) > LARGEST:
         raise ValueError(
             f"state: expected the state of a stream (format {HEAD.decode().strip()!r}), got "
-            f"{len(content)} bytes of something else; start from initial_state"
+            f"{len(content)} bytes of something else; {advice}"
         )
     if hashlib.sha256(body).digest() != content[len(HEAD) : len(HEAD) + DIGEST]:
         raise ValueError(
             "state: expected bytes that agree with their SHA-256, these do not; they are damaged "
-            "or cut short, start from initial_state"
+            f"or cut short, {advice}"
         )
     if body[:DIGEST] != bytes.fromhex(bundle_sha256):
         raise ValueError(
             f"state: expected a state of the bundle {bundle_sha256[:12]}…, got one of "
-            f"{body[:DIGEST].hex()[:12]}…; load that bundle, or start from initial_state"
+            f"{body[:DIGEST].hex()[:12]}…; load that bundle, or {advice}"
         )
     try:
         arrays = load(body[DIGEST:])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"state: expected a safetensors block, but it cannot be read ({error}); "
-            "start from initial_state"
+            f"state: expected a safetensors block, but it cannot be read ({error}); {advice}"
         ) from error
-    restored: T = _rebuilt(template, iter(_checked(arrays, list(_leaves(template)))))
+    restored: T = _rebuilt(template, iter(_checked(arrays, list(_leaves(template)), advice)))
     return restored
 
 
-def _checked(arrays: dict[str, NDArray[Any]], templates: list[Any]) -> list[NDArray[Any]]:
+def check_range(state: Any, least: int, advice: str) -> None:
+    """Check that whole numbers are from `least` to `MOST`, and real ones moderate or unknown (NaN).
+
+    Raises:
+        ValueError: one is not; the message ends with `advice`.
+    """
+    for leaf in map(np.asarray, _leaves(state)):
+        whole = leaf.dtype.kind in "iu"
+        low, high = (least, MOST) if whole else (-FARTHEST, FARTHEST)
+        if leaf.size and leaf.dtype.kind in "iuf" and ((leaf < low) | (leaf > high)).any():
+            raise ValueError(
+                f"state: expected numbers from {low:g} to {high:g}, got others; {advice}"
+            )
+
+
+def _checked(
+    arrays: dict[str, NDArray[Any]], templates: list[Any], advice: str
+) -> list[NDArray[Any]]:
     names = [f"{index:06d}" for index in range(len(templates))]
     fits = sorted(arrays) == names
     for name, template in zip(names, map(np.array, templates), strict=True):
@@ -77,12 +97,10 @@ def _checked(arrays: dict[str, NDArray[Any]], templates: list[Any]) -> list[NDAr
         if not fits:
             raise ValueError(
                 "state: expected the arrays of this decoder's state, got others; it was saved in "
-                "another precision or by another version, start from initial_state"
+                f"another precision or by another version, {advice}"
             )
         if array.dtype.kind == "f" and not np.isfinite(array[np.isfinite(template)]).all():  # type: ignore[union-attr, index]
-            raise ValueError(
-                "state: expected finite numbers, got NaN or infinity; start from initial_state"
-            )
+            raise ValueError(f"state: expected finite numbers, got NaN or infinity; {advice}")
     return [arrays[name] for name in names]
 
 

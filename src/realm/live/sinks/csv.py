@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from realm.files import make_folder
 from realm.live.outputs import Column, OutputInfo, Outputs, is_behavior, log_columns, values
 from realm.live.sinks import Counters, Sink
+from realm.locks import lock
 
 LONGEST_HEADER = 1 << 20  # bytes
 
@@ -43,7 +45,8 @@ class CSVLog(Sink):
         """Create the file, or continue it.
 
         Raises:
-            ValueError: it exists and may not be appended to, or has other columns.
+            ValueError: it exists and may not be appended to, has other columns, or another process
+                writes it.
             OSError: it cannot be written.
         """
         self.close()
@@ -52,6 +55,9 @@ class CSVLog(Sink):
         own = self.append or self._info is not None  # opened again after `close`
         self._file = _opened(self.path, own)
         try:
+            if not stat.S_ISREG(os.fstat(self._file).st_mode):
+                raise ValueError(f"{self.path}: expected a plain file for the log; name another")
+            lock(self._file, self.path)
             self._whole = _whole_lines(self.path, self._file, header)
             if not self._whole:
                 self._add(header)

@@ -23,6 +23,7 @@ from realm.files import atomic_path, make_folder
 from realm.live.clock import now_s
 from realm.live.outputs import TRUE, OutputInfo, Outputs, is_behavior, log_columns, values
 from realm.live.sinks import Counters, Sink
+from realm.locks import Lock
 
 PART = re.compile(r"part-(\d{6,})\.parquet")
 TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
@@ -44,6 +45,7 @@ class ParquetLog(Sink):
         self.path, self.append, self.part_s = Path(path), append, part_s
         self._info: OutputInfo | None = None
         self._open = False
+        self._lock: Lock | None = None
         self._waiting: list[pa.RecordBatch] = []
         self._since = 0.0  # when the first of them came
 
@@ -51,7 +53,8 @@ class ParquetLog(Sink):
         """Create the folder, or continue in it.
 
         Raises:
-            ValueError: it holds something already and may not be appended to, or other columns.
+            ValueError: it holds something already and may not be appended to, other columns, or
+                another process writes it.
             OSError: it cannot be written.
         """
         self.close()
@@ -62,8 +65,13 @@ class ParquetLog(Sink):
                 "another"
             )
         make_folder(self.path)
+        self._lock = Lock(self.path)
         own = self.append or self._info is not None  # opened again after `close`
-        self._next = _next_part(self.path, schema, own)
+        try:
+            self._next = _next_part(self.path, schema, own)
+        except BaseException:
+            self._lock.close()
+            raise
         self._schema, self._info, self._open = schema, info, True
 
     def write(self, outputs: Outputs, status: Counters) -> None:
@@ -100,6 +108,8 @@ class ParquetLog(Sink):
             ) from error
         finally:
             self._waiting = []
+            if self._lock is not None:
+                self._lock.close()
 
     def _write_part(self) -> None:
         table = pa.Table.from_batches(self._waiting, self._schema)
