@@ -24,6 +24,7 @@ LAYERS = [
         "progress",
         "compiled_cache",
         "compiling",
+        "locks",
         "volts",
         "versions",
     },
