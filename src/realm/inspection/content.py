@@ -10,6 +10,12 @@ from realm.recordings.fault import RecordingFaultError
 from realm.recordings.recording import Recording, TimeSeries
 
 POSITION_UNITS = ("m", "cm", "mm", "meters", "metres", "meter", "px", "pixels", "deg", "degrees")
+TURNS = {
+    2 * np.pi: ("rad", "radian", "radians"),
+    360.0: ("deg", "degree", "degrees", "°"),
+}  # one turn, by its units
+UNSTATED = ("", "arbitrary", "n/a", "a.u.", "unknown")
+JUMP = 0.8  # of a turn
 COUNT_UNITS = ("count", "counts", "spikes")
 
 
@@ -28,6 +34,8 @@ class BehaviorContent(NamedTuple):
         rate_hz: median rate.
         start_s, stop_s: first and last known time.
         known: share of its samples that are known.
+        wraps_at: the period of an angle that jumps from one end of its range to the other; 0 where
+            nothing does.
     """
 
     path: str
@@ -39,6 +47,7 @@ class BehaviorContent(NamedTuple):
     known: float = 0.0
     error: str = ""
     fault: str = ""
+    wraps_at: float = 0.0
 
 
 def gaps_of(recording: Recording) -> list[Gap]:
@@ -72,8 +81,26 @@ def behavior_of(recording: Recording, path: str) -> tuple[BehaviorContent, TimeS
         float(times[0]),
         float(times[-1]),
         float(known.mean()),
+        wraps_at=wraps_at(series),
     )
     return content, series
+
+
+def wraps_at(series: TimeSeries) -> float:
+    """The period of an angle that wraps in any column: of one turn in its unit; 0 without one.
+
+    It wraps where it fills one turn and some steps, but few, are nearly as long as the turn.
+    """
+    stated = [turn for turn, units in TURNS.items() if series.unit.strip().lower() in units]
+    for turn in stated or list(TURNS) * (series.unit.strip().lower() in UNSTATED):
+        for column in series.values.T:
+            known = column[np.isfinite(column)]
+            steps = np.abs(np.diff(known))
+            whole = len(known) > 1 and 0.9 * turn < np.ptp(known) <= 1.01 * turn
+            jumps = steps > JUMP * turn
+            if whole and jumps.any() and jumps.mean() < 0.05 and (steps[~jumps] < turn / 2).all():
+                return turn
+    return 0.0
 
 
 def likely_target(behaviors: list[BehaviorContent]) -> BehaviorContent | None:

@@ -88,6 +88,12 @@ def _behavior(evidence: Evidence) -> list[str]:
         for b in evidence.behaviors
         if b.error and not b.fault
     ]
+    found += [
+        f"behavior {b.path} is an angle that wraps at {b.wraps_at:.4g}: a decoder would fit a line "
+        "through its jumps; store its sine and its cosine as two columns and decode these"
+        for b in evidence.behaviors
+        if b.wraps_at
+    ]
     ratio = span_ratio(evidence.recording, evidence.behaviors)
     if ratio is not None and abs(ratio - 1) > SPAN_TOLERANCE:
         found.append(f"the samples last {ratio:.2f} times as long as behavior")

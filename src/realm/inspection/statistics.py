@@ -53,18 +53,22 @@ def statistics_of(recording: Recording) -> Statistics:
     seen, missing, constant = 0, np.zeros(n), np.zeros(n)
     stuck, stuck_at = np.zeros(n), np.zeros(n)
     scales, first_missing = [], None
-    for start, stop in _blocks(recording):
-        x = recording.read(start, stop)
-        finite = np.isfinite(x)
-        seen += len(x)
-        missing += (~finite).sum(axis=0)
-        if first_missing is None and not finite.all():
-            first_missing = recording.start_s + (start + int(np.argmin(finite.all(axis=1)))) / rate
-        if len(x) > 1:
-            same = np.diff(x, axis=0) == 0
-            constant += same.sum(axis=0) * (len(x) / (len(x) - 1))
-            _longest(same, start, stuck, stuck_at)
-        scales.append(_scale(x))
+    for block in _blocks(recording):
+        parts = []
+        for start, stop in block:
+            x = recording.read(start, stop)
+            finite = np.isfinite(x)
+            seen += len(x)
+            missing += (~finite).sum(axis=0)
+            if first_missing is None and not finite.all():
+                first = start + int(np.argmin(finite.all(axis=1)))
+                first_missing = recording.start_s + first / rate
+            if len(x) > 1:
+                same = np.diff(x, axis=0) == 0
+                constant += same.sum(axis=0) * (len(x) / (len(x) - 1))
+                _longest(same, start, stuck, stuck_at)
+            parts.append(x)
+        scales.append(_scale(np.concatenate(parts)))
     stored = int(recording.signal.grid.runs[:, 2].sum())
     frequencies, power = _spectrum(recording)
     return Statistics(
@@ -80,14 +84,25 @@ def statistics_of(recording: Recording) -> Statistics:
     )
 
 
-def _blocks(recording: Recording) -> list[tuple[int, int]]:
-    """Blocks of the grid within the runs, thinned out evenly to the budget."""
+def _blocks(recording: Recording) -> list[list[tuple[int, int]]]:
+    """Blocks of the grid, each as its parts within the runs, thinned out evenly to the budget.
+
+    Runs that are shorter than a block come together in one: what is seen of a recording, and the
+    spread of a channel, do not depend on how many pauses it has.
+    """
     size = max(1, BLOCK_VALUES // recording.n_channels)
-    blocks = [
-        (start, min(start + size, at + count))
-        for at, _, count in recording.signal.grid.runs.tolist()
-        for start in range(at, at + count, size)
-    ]
+    blocks: list[list[tuple[int, int]]] = []
+    room = 0
+    for at, _, count in recording.signal.grid.runs.tolist():
+        start = at
+        while start < at + count:
+            if room == 0:
+                blocks.append([])
+                room = size
+            stop = min(start + room, at + count)
+            blocks[-1].append((start, stop))
+            room -= stop - start
+            start = stop
     most = max(1, BUDGET_VALUES // BLOCK_VALUES)
     chosen = np.unique(np.linspace(0, len(blocks) - 1, min(most, len(blocks))).astype(int))
     return [blocks[i] for i in chosen.tolist()]
