@@ -198,7 +198,7 @@ def read_description(path: Path) -> Description:
         raise ValueError(f"{path}: expected TOML, but {error}; correct that line") from None
     except ValidationError as error:
         lines = "; ".join(_explain(problem) for problem in error.errors())
-        raise ValueError(f"{path}: {lines}") from None
+        raise ValueError(f"{path}: expected a description of recordings, but {lines}") from None
 
 
 def _explain(problem: object) -> str:

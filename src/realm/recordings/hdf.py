@@ -6,7 +6,6 @@ the file and virtual data sets are refused, so that the hash of the file covers 
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from realm.recordings.fault import RecordingFaultError
 MAX_SOFT_LINKS = 16
 MAGIC = b"\x89HDF\r\n\x1a\n"
 MAGIC_AT = (0, *(512 << k for k in range(12)))  # after a block of the user, as MATLAB writes one
-IN_USE = (errno.EAGAIN, errno.EACCES, errno.EDEADLK, errno.EBUSY)
+IN_USE = ("unable to lock file", "already open for")  # what HDF5 says of a file that is written
 
 
 def is_hdf5(path: Path) -> bool:
@@ -54,7 +53,7 @@ def open_hdf5(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        if "lock" in str(error).lower() and (error.errno in IN_USE or error.errno is None):
+        if any(words in str(error) for words in IN_USE):
             raise ValueError(
                 f"{path}: expected a file that no program is writing, but it is in use by another "
                 "program, which has locked it; close the file there, then try again"
