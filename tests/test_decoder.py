@@ -252,7 +252,7 @@ def test_fit_gives_what_scikit_learn_expects(trained: Decoder, small_recipe: Pat
     assert trained.behavior_names_ == ("velocity_x", "velocity_y")
     assert trained.channel_names("simB_day0") == ("ch00", "ch01", "ch02", "ch03")
     fresh = clone(Decoder(small_recipe, seed=3))
-    assert fresh.get_params() == {"recipe": small_recipe, "seed": 3, "folder": None}
+    assert fresh.get_params(deep=False) == {"recipe": small_recipe, "seed": 3, "folder": None}
     with pytest.raises(ValueError, match="call fit first"):
         _ = fresh.sessions_
     assert realm.Decoder is Decoder
@@ -491,6 +491,13 @@ def test_a_folder_that_is_not_there_is_refused(
     with pytest.raises(ValueError, match=r"runs/none: expected .* Hugging Face Hub"):
         Decoder.from_pretrained("runs/none")
 
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("no connection")
+
+    monkeypatch.setattr("realm.decoder.decoder.ModelHubMixin.from_pretrained", unreachable)
+    with pytest.raises(ValueError, match=r"runs/none: expected .* network"):
+        Decoder.from_pretrained("runs/none")
+
 
 def test_a_folder_that_cannot_be_written_is_named(trained: Decoder, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -501,9 +508,14 @@ def test_a_folder_that_cannot_be_written_is_named(trained: Decoder, tmp_path: Pa
 # What does not fit the model ---------------------------------------------------------------------
 
 
-def test_an_unknown_session_lists_the_known(trained: Decoder, recordings: list[Path]) -> None:
-    with pytest.raises(ValueError, match=r"simA_day0, simB_day0.*'simA_day1'.*calibrate"):
-        trained.predict(recordings[1])
+def test_an_unknown_session_lists_the_known(trained: Decoder, changed: Any) -> None:
+    file, path = changed
+    for name, value in (("general/subject/subject_id", "simC"), ("general/session_id", "simC_1")):
+        del file[name]
+        file[name] = value
+    file.close()
+    with pytest.raises(ValueError, match=r"simA_day0, simB_day0.*'simC_1'.*calibrate"):
+        trained.predict(path)
     with pytest.raises(ValueError, match="'nobody'"):
         trained.initial_state("nobody")
     with pytest.raises(ValueError, match="say which one"):
@@ -528,14 +540,40 @@ def test_another_number_of_channels_is_refused(trained: Decoder, recordings: lis
         trained.step(np.zeros((100, 4)), trained.initial_state("simA_day0"))
 
 
-def test_other_channel_names_are_refused(trained: Decoder, changed: Any) -> None:
+def test_channels_in_another_order_are_matched_by_name(
+    trained: Decoder, recordings: list[Path], changed: Any
+) -> None:
     file, path = changed
     names = file["general/extracellular_ephys/electrodes/channel_name"]
-    names[0], names[1] = names[1], names[0]
+    data = file[f"{LFP}/data"]
+    order = [3, 1, 0, 5, 2, 4]
+    names[...] = names[...][order]
+    data[...] = data[...][:, order]
     file.close()
-    with pytest.raises(ValueError, match=r"ch00, ch01.*found 6: ch01, ch00") as caught:
+    expected = trained.predict(recordings[0])
+    np.testing.assert_array_equal(trained.predict(path), expected)
+
+
+def test_other_channel_names_are_refused(trained: Decoder, changed: Any) -> None:
+    file, path = changed
+    file["general/extracellular_ephys/electrodes/channel_name"][1] = "x"
+    file.close()
+    with pytest.raises(ValueError, match=r"ch00, ch01.*found 6: ch00, x") as caught:
         trained.predict(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_signal_in_another_unit_is_refused(trained: Decoder, changed: Any) -> None:
+    file, path = changed
+    samples = file[f"{LFP}/data"][:5000] * file[f"{LFP}/data"].attrs["conversion"]
+    file[f"{LFP}/data"].attrs["conversion"] *= 1e6
+    file.close()
+    with pytest.raises(ValueError, match="microvolts declared as volts") as caught:
+        trained.predict(path)
+    assert str(path) in str(caught.value)
+    assert np.isfinite(trained.predict(samples, "simA_day0")).all()
+    with pytest.raises(ValueError, match="microvolts declared as volts"):
+        trained.predict(samples * 1e6, "simA_day0")
 
 
 def test_another_rate_is_refused(trained: Decoder, changed: Any) -> None:

@@ -133,6 +133,7 @@ def main(count: int, folder: Path, kinds: list[str]) -> None:
         damage(place, random.Random(f"{kind} {trial}"))
         (folder / "last").write_text(f"{kind} {trial}")
         names = {paths[kind].name, *(f.name for f in place.rglob("*.*") if f.is_file())}
+        names.add(f"{place}/")  # the description may name a file that is not there
         said = wrong_with(place / paths[kind], kind, names)
         try:
             find_recordings(place)

@@ -10,9 +10,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -20,18 +22,30 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import NotFittedError
 
 from realm.data.behavior import align
 from realm.data.prepare import prepare_all
 from realm.data.sessions import PreparedSession
-from realm.decoder.folder import MANIFEST, Saved, no_decoder, read_saved, some, write_saved
+from realm.decoder.estimator import RecipeEstimator, in_order, is_paths, paths_of
+from realm.decoder.folder import (
+    MANIFEST,
+    Saved,
+    no_decoder,
+    not_reached,
+    read_saved,
+    some,
+    write_saved,
+)
+from realm.decoder.held_out import is_held_out, with_held_out
 from realm.evaluation.metrics import mean_r2
 from realm.files import make_folder, write_text
+from realm.live.check import UnitCheck
 from realm.nn.student import Student
 from realm.progress import silent
-from realm.recipe import Recipe, load_recipe
+from realm.recipe import Recipe
 from realm.recordings.open import open_recording
 from realm.recordings.recording import Recording
 from realm.signal import SignalChain
@@ -75,8 +89,7 @@ A causal decoder of behavior from local field potentials, made with REALM (`real
 
 class Decoder(
     ModelHubMixin,
-    BaseEstimator,  # type: ignore[misc]
-    RegressorMixin,  # type: ignore[misc]
+    RecipeEstimator,
     library_name="realm-lfp",
     model_card_template=CARD,
 ):
@@ -112,16 +125,17 @@ class Decoder(
 
         Args:
             X: recordings, one per session. Behavior is read from them as the recipe says.
-            y: not used; there for scikit-learn.
+            y: None; there for scikit-learn.
 
         Raises:
-            ValueError: a recording does not fit the recipe; the message names it.
+            ValueError: there is no list of recordings, or one does not fit the recipe; the message
+                names it.
         """
-        recipe = self._recipe()
+        paths = paths_of(X, y)
+        recipe = self.unfitted_recipe()
         seed = recipe.seeds[0] if self.seed is None else self.seed
         with tempfile.TemporaryDirectory() as temporary:
             folder = make_folder(self.folder or temporary)
-            paths = [Path(path) for path in X]
             prepared = prepare_all(
                 paths, folder / "prepared", recipe.signal, recipe.data, workers=1, show=False
             )
@@ -129,33 +143,46 @@ class Decoder(
             student, _ = job.student(job.teacher()[0])
             return self._take(student, job.sessions, recipe)
 
-    def predict(self, X: Path | str | ArrayLike, session_id: str | None = None) -> NDArray[Any]:
+    def predict(self, X: Any, session_id: str | None = None) -> Any:
         """Decode a whole recording, bin by bin as it would run live.
 
         Args:
-            X: a recording, or samples (samples, channels) in volts at the session's rate.
+            X: a recording; or samples (samples, channels) in volts at the session's rate, the
+                columns of a table in any order; or a list of recordings.
             session_id: which session's adapter and statistics to use; None = the one the file
-                names, or the decoder's only one.
+                names, or the decoder's only one. A session that the decoder does not have, of a
+                subject that it has, is decoded by what the subject's sessions share.
 
         Returns:
             (bins, dims) in `behavior_unit_`; with a lookahead, the last bins have no output: NaN.
+            Of a list, one such array for each recording.
+
+        Raises:
+            ValueError: the recording does not fit the decoder, or its samples are in another unit.
         """
         if isinstance(X, str | Path):
             with open_recording(X, self._recipe().data.lfp) as recording:
-                return self._predict_recording(recording, session_id or recording.session_id)
+                return self._predict_recording(recording, session_id)
+        if is_paths(X):
+            return [self.predict(path, session_id) for path in X]
         chosen = session_id or self._only_session()
-        samples = self._checked(np.asarray(X, dtype=np.float64), chosen)
+        named = in_order(X, self.channel_names(chosen))
+        samples = self._checked(np.asarray(named, dtype=np.float64), chosen)
+        self._check_unit(samples, chosen, "samples")
         decoded, state = self.step(samples, self.initial_state(chosen))
         return self._padded([decoded.behavior], state)
 
-    def score(self, X: Path | str, y: None = None, sample_weight: None = None) -> float:
+    def score(self, X: Any, y: None = None, sample_weight: None = None) -> float:
         """R² on the last 20% of a recording, the mean over the behavior's dimensions.
 
-        NaN if the behavior does not vary there.
+        Of a list of recordings, the mean over them. NaN if the behavior does not vary there.
         """
+        if not isinstance(X, str | Path):
+            return float(np.mean([self.score(path) for path in paths_of(X, y)]))
+        paths_of([X], y)  # refuses labels beside a recording
         data = self._recipe().data
         with open_recording(X, data.lfp) as recording:
-            decoded = self._predict_recording(recording, recording.session_id)
+            decoded = self._predict_recording(recording, None)
             series = recording.behavior(data.behavior_path)
             behavior = align(
                 series, data.target, data.smoothing_s, self.bin_ms, len(decoded), recording.start_s
@@ -212,12 +239,12 @@ class Decoder(
     def sessions_(self) -> tuple[str, ...]:
         """Ids of the sessions this decoder can decode."""
         if not hasattr(self, "student_"):
-            raise ValueError("expected a fitted decoder, this one is not; call fit first")
+            raise NotFittedError("expected a fitted decoder, this one is not; call fit first")
         return tuple(self.chains_)
 
     @property
     def fitted_recipe(self) -> Recipe:
-        """The recipe, read and checked."""
+        """The recipe that it was fitted with, or will be, read and checked."""
         return self._recipe()
 
     @property
@@ -238,7 +265,7 @@ class Decoder(
         return cls(recipe, seed)._take(student, sessions, recipe)
 
     def _take(self, student: Student, sessions: Sequence[PreparedSession], recipe: Recipe) -> Self:
-        self.recipe = recipe
+        self.recipe_ = recipe
         self.student_ = student.cpu().eval()
         self.chains_ = {session.session_id: session.chain for session in sessions}
         self.behavior_names_ = tuple(sessions[0].behavior_names)
@@ -246,9 +273,8 @@ class Decoder(
         return self
 
     def _recipe(self) -> Recipe:
-        if not isinstance(self.recipe, Recipe):
-            self.recipe = load_recipe(self.recipe)
-        return self.recipe
+        fitted = getattr(self, "recipe_", None)
+        return fitted if isinstance(fitted, Recipe) else self.unfitted_recipe()
 
     def _only_session(self) -> str:
         if len(self.sessions_) != 1:
@@ -258,13 +284,43 @@ class Decoder(
             )
         return self.sessions_[0]
 
-    def _predict_recording(self, recording: Recording, session_id: str) -> NDArray[Any]:
-        self._check_channels(recording, session_id)
-        state, pieces = self.initial_state(session_id), []
+    def _predict_recording(self, recording: Recording, asked: str | None) -> NDArray[Any]:
+        session_id = asked or recording.session_id
+        unknown = asked is None and session_id not in self.sessions_
+        if unknown and is_held_out(self.student_, recording):
+            return self._with_held_out(recording)._predict_recording(recording, session_id)
+        columns = self._columns(recording, session_id)
+        pieces: list[NDArray[Any]] = []
+        state = self.initial_state(session_id)
         for block in recording.blocks(max(1, round(BLOCK_S * recording.sampling_rate_hz))):
-            decoded, state = self.step(block, state)
+            samples = block[:, columns]
+            if not pieces:
+                self._check_unit(samples, session_id, str(recording.path))
+            decoded, state = self.step(samples, state)
             pieces.append(decoded.behavior)
         return self._padded(pieces, state)
+
+    def _with_held_out(self, recording: Recording) -> Decoder:
+        """This decoder with the session of a recording, decoded by what its subject's share."""
+        recipe = self._recipe()
+        warnings.warn(
+            f"{recording.path}: session {recording.session_id!r} is not one of the decoder's; it "
+            f"is decoded by what the sessions of {recording.subject} share. With labels, realm "
+            "calibrate adds it",
+            stacklevel=2,
+        )
+        student, session_id, chain = with_held_out(self.student_, recipe, recording.path)
+        found = copy.copy(self)
+        found.student_, found.chains_ = student, {**self.chains_, session_id: chain}
+        return found
+
+    def _check_unit(self, samples: NDArray[Any], session_id: str, name: str) -> None:
+        """Refuse a signal in another unit, as a live stream is refused."""
+        chain = self.chain(session_id)
+        usable = np.array([n not in chain.dead_channels for n in chain.channel_names])
+        verdict = UnitCheck(chain.limits, usable, max(1, len(samples))).add(samples)
+        if verdict is not None and verdict.refused:
+            raise ValueError(f"{name}: {verdict.refused}")
 
     def _padded(self, pieces: list[NDArray[Any]], state: DecoderState) -> NDArray[Any]:
         behavior = np.concatenate([np.zeros((0, len(self.behavior_names_)), np.float32), *pieces])
@@ -281,14 +337,18 @@ class Decoder(
             )
         return samples
 
-    def _check_channels(self, recording: Recording, session_id: str) -> None:
+    def _columns(self, recording: Recording, session_id: str) -> list[int] | slice:
+        """Which channels of a recording the session has, by name, in its order.
+
+        Others are not used, as in a live stream.
+        """
         try:
             chain = self.chain(session_id)
         except ValueError as error:
             raise ValueError(f"{recording.path}: {error}") from None
         expected, found = tuple(chain.channel_names), tuple(recording.channel_names)
         rate = chain.sampling_rate_hz
-        if found != expected:
+        if not set(expected) <= set(found):
             raise ValueError(
                 f"{recording.path}: expected the {len(expected)} channels {some(expected)} of "
                 f"session {session_id!r}, found {len(found)}: {some(found)}; give a recording "
@@ -299,6 +359,7 @@ class Decoder(
                 f"{recording.path}: expected samples at {rate:g} Hz as in session {session_id!r}, "
                 f"found {recording.sampling_rate_hz:g} Hz; resample the recording or calibrate"
             )
+        return slice(None) if found == expected else [found.index(name) for name in expected]
 
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> str | None:
         """Save weights, signal chains and recipe as a folder; see `ModelHubMixin`.
@@ -340,6 +401,8 @@ class Decoder(
             raise ValueError(no_decoder(name))
         try:
             found: Decoder = super().from_pretrained(str(name), **kwargs)
+        except (LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
+            raise ValueError(not_reached(name)) from error
         except OSError as error:
             raise ValueError(no_decoder(name)) from error
         return found
@@ -375,6 +438,7 @@ class Decoder(
     def _load(cls, folder: Path) -> Decoder:
         saved = read_saved(folder)
         decoder = cls(saved.recipe)
+        decoder.recipe_ = saved.recipe
         decoder.student_, decoder.chains_ = saved.student, saved.chains
         decoder.behavior_names_, decoder.behavior_unit_ = saved.behavior_names, saved.behavior_unit
         return decoder

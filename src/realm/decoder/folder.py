@@ -89,6 +89,14 @@ def no_decoder(name: str | Path) -> str:
     )
 
 
+def not_reached(name: str | Path) -> str:
+    """What is said where the Hub could not be asked."""
+    return (
+        f"{name}: expected the folder of a saved decoder, found none of this name, and the Hugging "
+        "Face Hub could not be asked for it; check the path, or the network if it is a name there"
+    )
+
+
 def some(names: Sequence[str]) -> str:
     """Names for a message, the middle of a long list left out."""
     return ", ".join(names) if len(names) <= 6 else ", ".join([*names[:5], "…", names[-1]])

@@ -272,6 +272,16 @@ class SignalChain:
             self.normalization,
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles hold what `save_state` says and the coefficients: filters are functions."""
+        return _restored, (*self.save_state(), self.coefficients(), self._plain)
+
+    def __copy__(self) -> SignalChain:
+        """The same chain with the same filters."""
+        chain = object.__new__(SignalChain)
+        chain.__dict__.update(self.__dict__)
+        return chain
+
     def coefficients(self) -> dict[str, Floats]:
         """The arrays of every filter and feature, by name: what a bundle carries."""
         return storage.coefficients(self.stages)
@@ -318,3 +328,14 @@ class SignalChain:
         )
         chain._plain = self._plain
         return chain
+
+
+def _restored(
+    values: dict[str, Any],
+    arrays: dict[str, NDArray[Any]],
+    coefficients: dict[str, Floats],
+    plain: bool,
+) -> SignalChain:
+    """The chain that was pickled, to the bit."""
+    chain = SignalChain.load_state(values, arrays).with_coefficients(coefficients)
+    return chain.plain() if plain else chain
