@@ -31,7 +31,8 @@ from realm.simulation.simulate import SimulationConfig, simulate_session
 from realm.simulation.write import BEHAVIOR_PATH, write_session
 from realm.training.config import OptimizationConfig
 from realm.training.distill import DistillObjective
-from realm.training.loop import Objective, make_optimizer
+from realm.training.loop import Objective
+from realm.training.optimizer import Optimizer
 from realm.training.pretrain import PretrainObjective
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "reach_sim.toml"
@@ -91,7 +92,7 @@ def _steps(
     objective: Objective, model: Any, source: WindowSource, config: OptimizationConfig, steps: int
 ) -> dict[str, Any]:
     """Seconds of every part and of the whole, over steps after two that do not count."""
-    optimizer = make_optimizer(objective.module, config)
+    optimizer = Optimizer(objective.module, config)
     objective.module.train()
     taken: dict[str, list[float]] = defaultdict(list)
     for step in range(steps + 2):
@@ -107,7 +108,7 @@ def _steps(
         with _timed(now, "optimizer"):
             nn.utils.clip_grad_norm_(objective.module.parameters(), config.gradient_clip)
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.start_step(step + 1)
         for part, seconds in (now | {"whole": sum(now.values())}).items():
             taken[part].append(seconds)
     return {part: np.array(seconds[2:]) for part, seconds in taken.items()}

@@ -55,12 +55,17 @@ class BenchmarkConfig(Strict):
         training_share: of a subject's sessions, in the order of time, that train the decoders
             which are then carried over to the rest; rounded up.
         spikes: path of the spike counts stored beside the LFP.
+        held_out_sessions: how many of a subject's last sessions are new to the networks that
+            learn without labels.
+        held_out_label_s: seconds of labels that such a session then gives; all come on top.
     """
 
     lookahead_ms: tuple[PositiveFloat, ...] = (20.0, 50.0, 100.0, 200.0)
     label_s: tuple[PositiveFloat, ...] = (30.0, 120.0)
     training_share: float = Field(2 / 3, gt=0, lt=1)
     spikes: str = "ecephys/threshold_crossings"
+    held_out_sessions: int = Field(2, ge=1)
+    held_out_label_s: tuple[PositiveFloat, ...] = (5.0, 30.0, 120.0)
 
 
 class Recipe(Strict):

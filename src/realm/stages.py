@@ -19,7 +19,7 @@ from realm.data.sessions import PreparedSession, PreparedSet
 from realm.data.windows import WindowSource
 from realm.files import sha256_json
 from realm.nn.student import Student
-from realm.nn.teacher import Teacher
+from realm.nn.teacher import AnyTeacher, Teacher, TeacherEnsemble
 from realm.progress import Progress, Relay, relayed
 from realm.recipe import Recipe
 from realm.signal.binning import lookahead_bins
@@ -29,6 +29,7 @@ from realm.training.pretrain import pretrain
 from realm.workers import Workers
 
 Result = TypeVar("Result")
+SEEDS_APART = 100_000  # between the teachers of one seed
 STUDENT_PARTS = ("data", "signal", "labels", "pretrain", "distill")
 
 
@@ -74,27 +75,32 @@ class SeedRun:
             label_s=labels if split == "train" else None,
         )
 
-    def teacher(self) -> tuple[Teacher, float]:
-        """The pretrained teacher and the CPU seconds it took."""
+    def teacher(self) -> tuple[AnyTeacher, float]:
+        """The pretrained teacher, or several as one, and the CPU seconds it took."""
+        begun = time.perf_counter()
+        teacher, cpu_s = train_teachers(self.recipe.pretrain.teachers, self.seed, self._teacher)
+        self.clock.note("pretrain", time.perf_counter() - begun, cpu_s)
+        return teacher, cpu_s
+
+    def _teacher(self, name: str, seed: int) -> tuple[Teacher, float]:
         config = self.recipe.pretrain
         source = self.source(config.optimization.batch_size)
-        teacher = new_teacher(self.sessions, self.own_labels, config.encoder, self.seed)
+        teacher = new_teacher(self.sessions, self.own_labels, config.encoder, seed)
         _check_compact(new_student(self.sessions, self.own_labels, self.recipe.distill, 0), teacher)
-        self.progress.say(f"seed {self.seed}: teacher, {_count(teacher):,} parameters")
+        self.progress.say(f"seed {self.seed}: {name}, {_count(teacher):,} parameters")
         result = pretrain(
             teacher,
             source,
             self.source(config.optimization.batch_size, "validation"),
             config,
-            self.folder / "teacher",
-            seed=self.seed,
+            self.folder / name,
+            seed=seed,
             fingerprint=self.fingerprint("data", "signal", "labels", "pretrain"),
-            report=self.progress.training(f"seed {self.seed} teacher", config.optimization.steps),
+            report=self.progress.training(f"seed {self.seed} {name}", config.optimization.steps),
         )
-        self.clock.note("pretrain", result.wall_s, result.cpu_s)
         return teacher, result.cpu_s
 
-    def student(self, teacher: Teacher) -> tuple[Student, float]:
+    def student(self, teacher: AnyTeacher) -> tuple[Student, float]:
         """The distilled student and the CPU seconds its distillation took."""
         config = self.recipe.distill
         source = self.source(config.optimization.batch_size)
@@ -127,6 +133,21 @@ class SeedRun:
         labelled = self.recipe.distill.model_copy(update={"task_weight": 1.0})
         objective = DistillObjective(student, None, labelled, self.seed, self.sessions)
         objective.refit_head(self.labels)
+
+
+def train_teachers(
+    count: int, seed: int, train_one: Callable[[str, int], tuple[Teacher, float]]
+) -> tuple[AnyTeacher, float]:
+    """As many teachers as asked for, as one, and the CPU seconds of all.
+
+    `train_one` gets a name, which is also its folder's, and the seed of one of them.
+    """
+    names = ["teacher", *(f"teacher{number}" for number in range(2, count + 1))]
+    trained = [train_one(name, seed + SEEDS_APART * k) for k, name in enumerate(names)]
+    cpu_s = sum(cost for _, cost in trained)
+    if count == 1:
+        return trained[0][0], cpu_s
+    return TeacherEnsemble([teacher for teacher, _ in trained]), cpu_s
 
 
 def each_seed(

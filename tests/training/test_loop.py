@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from realm.files import read_tensors
 from realm.training.checkpoint import load_checkpoint
 from realm.training.config import OptimizationConfig
-from realm.training.loop import Term, learning_rate, train
+from realm.training.loop import Term, train
+from realm.training.optimizer import learning_share
 
 CONFIG = OptimizationConfig(
     steps=9, batch_size=4, warmup_steps=3, validate_every=2, checkpoint_every=2, patience=9
@@ -137,10 +138,10 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: str) -> None:
 
 
 def test_the_learning_rate_rises_then_falls() -> None:
-    rates = [learning_rate(step, CONFIG) for step in range(CONFIG.steps + 1)]
-    assert rates[:3] == pytest.approx([CONFIG.learning_rate * k / 3 for k in (1, 2, 3)])
-    assert rates[3] == max(rates)
-    assert rates[-1] == pytest.approx(CONFIG.learning_rate * CONFIG.final_learning_rate)
+    shares = [learning_share(step, CONFIG) for step in range(CONFIG.steps + 1)]
+    assert shares[:3] == pytest.approx([k / 3 for k in (1, 2, 3)])
+    assert shares[3] == max(shares) == 1
+    assert shares[-1] == pytest.approx(CONFIG.final_learning_rate)
 
 
 def free_port() -> int:

@@ -40,7 +40,7 @@ from realm.files import make_folder, sha256_json, write_text
 from realm.methods.experiment import fit_to_labels
 from realm.methods.ridge import LinearProbe
 from realm.nn.student import Student
-from realm.nn.teacher import Teacher
+from realm.nn.teacher import AnyTeacher
 from realm.progress import Progress, silent
 from realm.recipe import LabelsConfig, Recipe
 from realm.recordings.open import find_recordings, open_recording
@@ -168,7 +168,7 @@ def _one_seed(
 
 def _scores(
     job: SeedRun,
-    encode_teacher: Callable[[Teacher, PreparedSession], NDArray[np.float32]],
+    encode_teacher: Callable[[AnyTeacher, PreparedSession], NDArray[np.float32]],
     encode_student: Callable[[Student, PreparedSession], NDArray[np.float32]],
     score: Callable[[PreparedSession, NDArray[np.float32]], float],
 ) -> dict[tuple[str, str], float]:
@@ -221,7 +221,7 @@ def _stream_latents(student: Student, session: PreparedSession) -> NDArray[np.fl
 
 
 @torch.no_grad()
-def _teacher_windows(teacher: Teacher, session: PreparedSession) -> NDArray[np.float32]:
+def _teacher_windows(teacher: AnyTeacher, session: PreparedSession) -> NDArray[np.float32]:
     """Latents of every window, each read by itself."""
     groups = torch.split(_windows(session), ENCODED_TOGETHER)
     pieces = [teacher.encode([features_only(session.session_id, group)]) for group in groups]

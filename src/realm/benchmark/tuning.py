@@ -35,7 +35,7 @@ from realm.files import make_folder, read_json, sha256_json, write_json
 from realm.methods.experiment import Decode
 from realm.methods.registry import method as method_of
 from realm.methods.registry import names
-from realm.nn.teacher import Teacher
+from realm.nn.teacher import AnyTeacher
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
 from realm.runs.run import experiment_of, prepare
@@ -167,7 +167,7 @@ def _trained(job: SeedRun, trial: Trial, progress: Progress) -> Decode:
     return method(experiment._replace(report=report))
 
 
-def _teacher(recipe: Recipe, trial: Trial, progress: Progress) -> tuple[Teacher, float]:
+def _teacher(recipe: Recipe, trial: Trial, progress: Progress) -> tuple[AnyTeacher, float]:
     """The teacher of a recipe, trained once however many trials ask for it."""
     job = _job(recipe, trial, trial.folder, progress)
     settings = job.fingerprint("data", "signal", "labels", "pretrain")

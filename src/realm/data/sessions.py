@@ -17,10 +17,11 @@ Time runs from the first sample of the recording; bin k covers [k, k+1) bin widt
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -46,6 +47,8 @@ class PreparedSession:
         splits: name to (first bin, bin after the last).
         provenance: hashes and settings this file was made from.
     """
+
+    _hidden = False  # whether the behavior is hidden
 
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path, self._file = path, file
@@ -79,7 +82,8 @@ class PreparedSession:
 
     def behavior(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Behavior of bins [start, stop): values (bins, dims) float32 and mask, True = known."""
-        return self._read("behavior/values", start, stop), self._read("behavior/mask", start, stop)
+        values, mask = (self._read(f"behavior/{name}", start, stop) for name in ("values", "mask"))
+        return (np.zeros_like(values), np.zeros_like(mask)) if self._hidden else (values, mask)
 
     def filled(self, start: int, stop: int) -> NDArray[np.float32]:
         """Share of samples the guard replaced, (bins, channels), 1 = dead."""
@@ -102,6 +106,20 @@ class PreparedSession:
                 f"{self.path}: expected a label budget of 0 s or more, got {label_s}; correct it"
             )
         return mask & (np.cumsum(mask) <= round(min(label_s, 1e9) * 1000 / self.bin_ms))
+
+    def with_splits(self, **splits: tuple[int, int]) -> Self:
+        """The same session with other spans (first bin, bin after the last) for some splits."""
+        return self._changed(splits=self.splits | splits)
+
+    def without_behavior(self) -> Self:
+        """The same session with no bin of behavior known: what may be seen of the signal alone."""
+        return self._changed(_hidden=True)
+
+    def _changed(self, **attributes: Any) -> Self:
+        other = copy.copy(self)
+        for name, value in attributes.items():
+            setattr(other, name, value)
+        return other
 
     def close(self) -> None:
         """Close the file."""

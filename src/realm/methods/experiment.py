@@ -16,7 +16,7 @@ from realm.data.sessions import PreparedSession
 from realm.data.windows import WindowSource
 from realm.files import sha256_json
 from realm.nn.student import Student
-from realm.nn.teacher import Teacher
+from realm.nn.teacher import AnyTeacher, Teacher, TeacherEnsemble
 from realm.progress import Report
 from realm.training.config import DistillConfig
 
@@ -47,7 +47,7 @@ class Experiment(NamedTuple):
     sessions: Sequence[PreparedSession]
     source: WindowSource  # training windows, with the label budgets
     label_s: Mapping[str, float]  # seconds of labels of the sessions that have a budget
-    teacher: Teacher
+    teacher: AnyTeacher
     teacher_cpu_s: float
     student: Student
     student_cpu_s: float
@@ -135,8 +135,11 @@ def us_per_bin(state: Any, features: NDArray[Any], step: Callable[..., Any]) -> 
     return float(np.median(times) * 1e6)
 
 
-def deployed_parameters(model: Student | Teacher, session_id: str) -> int:
+def deployed_parameters(model: Student | AnyTeacher, session_id: str) -> int:
     """Weights that run for one session: its adapter, the encoder and the head."""
+    if isinstance(model, TeacherEnsemble):
+        members = [member for member in model.members if isinstance(member, Teacher)]
+        return sum(deployed_parameters(member, session_id) for member in members)
     fixed = [*model.encoder.parameters(), *model.head.parameters()]
     adapter = [model.adapters.weight(session_id), model.adapters.bias(session_id)]
     return sum(tensor.numel() for tensor in [*fixed, *adapter])

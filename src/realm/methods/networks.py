@@ -146,8 +146,11 @@ Encoder = Callable[[Any, Callable[[float], int]], EncoderSettings | None]
 
 
 def with_encoder(config: DistillConfig, settings: EncoderSettings | None) -> DistillConfig:
-    """The student's training with another encoder, where there is one."""
-    return config if settings is None else config.model_copy(update={"encoder": settings})
+    """The student's training with another encoder, where there is one; AdamW trains it."""
+    if settings is None:
+        return config
+    optimization = config.optimization.model_copy(update={"muon_learning_rate": None})
+    return config.model_copy(update={"encoder": settings, "optimization": optimization})
 
 
 def in_place_of_student(

@@ -7,7 +7,7 @@ entry point, see `realm.methods.method`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic import (
     BaseModel,
@@ -95,11 +95,37 @@ def methods_of(rows: Iterable[ResultRow]) -> list[str]:
     return sorted(dict.fromkeys(row.method for row in rows), key=_order)
 
 
-def _order(name: str) -> int:
+class Look(NamedTuple):
+    """Where a name stands in tables, and how it is drawn; None: chosen from the spare ones."""
+
+    order: int
+    colour: str | None = None
+    marker: str | None = None
+
+
+# Readouts of networks that learned without labels; they compete on new sessions only.
+READOUTS = {
+    "untrained": Look(15, "#9A9A9A", "x"),
+    "causal_mae": Look(62, "#56B4E9", "P"),
+    "published_student": Look(64, "#0072B2", "v"),
+    "student_frozen": Look(82, "#D55E00", "o"),
+    "student_frozen_lags": Look(83, "#B03A00", "."),
+    "student_tuned": Look(84, "#9E1B32", "d"),
+    "student_joint": Look(85, "#6B0F24", "*"),
+    "published_teacher": Look(125, "#5C6BC0", "h"),
+}
+
+
+def look(name: str) -> Look:
+    """The look of a method or of a readout of one."""
     found = find(name)
     if found is not None:
-        return found.order
-    return OTHERS if not name.startswith("teacher") else TEACHER_PROBE.order
+        return Look(found.order, found.colour, found.marker)
+    return READOUTS.get(name) or Look(TEACHER_PROBE.order if name.startswith("teacher") else OTHERS)
+
+
+def _order(name: str) -> int:
+    return look(name).order
 
 
 _Sections: Any = create_model(

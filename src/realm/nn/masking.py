@@ -6,6 +6,7 @@ entries could be copied from beside; spans and groups cannot.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
+
+DRAWN_TOGETHER = 16  # spans
 
 
 class MaskConfig(BaseModel):
@@ -79,17 +82,63 @@ def _draw_window(
     config: MaskConfig,
     span_bins: tuple[int, int],
 ) -> NDArray[np.bool_]:
-    hidden = np.zeros((time, channels), dtype=bool)
+    hidden, shape = np.zeros((time, channels), dtype=bool), (time, channels, config, span_bins)
     goal = min(max(1, round(config.hidden_share * hidden.size)), hidden.size - 1)
-    while (missing := goal - int(hidden.sum())) > 0:
-        length = int(rng.integers(span_bins[0], span_bins[1] + 1))
-        start = int(rng.integers(1 - length, time))  # spans may stick out: all bins alike
-        span = np.arange(max(start, 0), min(start + length, time))
-        n_group = max(1, round(rng.uniform(*config.channel_share) * channels))
-        group = rng.permutation(channels)[:n_group]
-        fresh = (~hidden[np.ix_(span, group)]).sum(1).cumsum()  # newly hidden, bin after bin
-        span = span[: int(np.searchsorted(fresh, missing)) + 1]
-        hidden[np.ix_(span, group)] = True
+    surely = _hide_together(hidden, _draw_spans(rng, _fewest(config, time, span_bins), *shape))
+    if np.count_nonzero(surely) < goal:
+        hidden = surely
+    missing = goal - int(np.count_nonzero(hidden))
+    while missing > 0:
+        for first, last, group in zip(*_draw_spans(rng, DRAWN_TOGETHER, *shape), strict=True):
+            span = hidden[first:last]
+            fresh = group & ~span  # what this span hides that was visible
+            count = int(np.count_nonzero(fresh))
+            if count > missing:
+                by_bin = fresh.sum(axis=1).cumsum()
+                bins = int(np.searchsorted(by_bin, missing)) + 1
+                span, fresh, count = span[:bins], fresh[:bins], int(by_bin[bins - 1])
+            span |= fresh
+            missing -= count
+            if missing <= 0:
+                break
     if hidden.all():
         hidden[rng.integers(time), rng.integers(channels)] = False
     return hidden
+
+
+def _draw_spans(
+    rng: np.random.Generator,
+    spans: int,
+    time: int,
+    channels: int,
+    config: MaskConfig,
+    span_bins: tuple[int, int],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """First bin, bin after the last, and which channels (spans, channels) are hidden.
+
+    Spans may stick out of the window, so that all bins are hidden equally often.
+    """
+    length = rng.integers(span_bins[0], span_bins[1] + 1, spans)
+    start = rng.integers(1 - length, time)
+    size = np.maximum(1, np.round(rng.uniform(*config.channel_share, spans) * channels))
+    rank = rng.random((spans, channels)).argsort(axis=1).argsort(axis=1)
+    return np.maximum(start, 0), np.minimum(start + length, time), rank < size[:, None]
+
+
+def _fewest(config: MaskConfig, time: int, span_bins: tuple[int, int]) -> int:
+    """So many spans rarely hide more than the share, because spans overlap."""
+    length = sum(span_bins) / 2
+    share = length / (time + length - 1) * sum(config.channel_share) / 2
+    needed = math.log(1 - config.hidden_share) / math.log(1 - min(0.95, max(share, 1e-4)))
+    return int(0.8 * needed)
+
+
+def _hide_together(
+    hidden: NDArray[np.bool_],
+    spans: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]],
+) -> NDArray[np.bool_]:
+    """The mask (time, channels) with all of these spans hidden."""
+    first, last, group = spans
+    time = np.arange(len(hidden))[:, None]
+    inside = (time >= first) & (time < last)  # (time, spans)
+    return hidden | (inside.astype(np.float32) @ group.astype(np.float32) > 0)

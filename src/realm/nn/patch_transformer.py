@@ -124,15 +124,41 @@ class PatchTransformer(nn.Module):
                 f"{len(sessions)} and {patch_channels}; pass one SessionInfo each"
             )
         self.d_model, self.headdim, self.window_bins = d_model, headdim, window_bins
+        self.patch_channels = patch_channels
         self.embeddings, self.readouts = nn.ModuleDict(), nn.ModuleDict()
         self.sessions = {session.session_id: session for session in sessions}
         for session in sessions:
-            grid = PatchGrid.of(len(session.channel_names), patch_channels)
-            key = parameter_key(session.session_id)
-            self.embeddings[key] = PatchEmbedding(grid, session.n_bands, d_model)
-            self.readouts[key] = PatchReadout(grid, session.n_bands, d_model)
+            self._draw(session)
         self.mask_vector = nn.Parameter(0.1 * torch.randn(d_model))
         self.encoder = nn.ModuleList(TransformerBlock(d_model, headdim) for _ in range(layers))
+
+    def _draw(self, session: SessionInfo) -> None:
+        grid = PatchGrid.of(len(session.channel_names), self.patch_channels)
+        key = parameter_key(session.session_id)
+        self.embeddings[key] = PatchEmbedding(grid, session.n_bands, self.d_model)
+        self.readouts[key] = PatchReadout(grid, session.n_bands, self.d_model)
+
+    def add_session(self, session: SessionInfo) -> None:
+        """Add a session, which starts as the last one of its subject with the same channels.
+
+        Raises:
+            ValueError: there is no such session.
+        """
+        like = [
+            known
+            for known in self.sessions.values()
+            if (known.subject, known.channel_names) == (session.subject, session.channel_names)
+        ]
+        if not like:
+            raise ValueError(
+                f"expected a session of subject {session.subject!r} with the channels of "
+                f"{session.session_id!r} among {', '.join(self.sessions)}, got none; train on one"
+            )
+        self._draw(session)
+        key, same = parameter_key(session.session_id), parameter_key(like[-1].session_id)
+        self.embeddings[key].load_state_dict(self.embeddings[same].state_dict())
+        self.readouts[key].load_state_dict(self.readouts[same].state_dict())
+        self.sessions[session.session_id] = session
 
     def forward(
         self, windows: Sequence[Windows], masks: Sequence[Tensor] | None = None

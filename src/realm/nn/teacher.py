@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from realm.nn.adapters import SessionInfo, SessionReadout
-from realm.nn.encoders import EncoderSettings, bidirectional_encoder
+from realm.nn.encoders import EncoderSettings, bidirectional_encoder, causal_encoder
 from realm.nn.session_model import SessionModel
 
 if TYPE_CHECKING:
@@ -33,15 +33,22 @@ class Teacher(SessionModel):
     """Adapter, mask vector, bidirectional encoder; a readout per session and a linear head.
 
     Masks are (batch, time, channels), True = hidden, one for each group of windows.
+
+    With `causal`, its encoder is the student's: the same training without a look at the future.
     """
 
     def __init__(
-        self, config: EncoderSettings, sessions: Sequence[SessionInfo], behavior_dims: int
+        self,
+        config: EncoderSettings,
+        sessions: Sequence[SessionInfo],
+        behavior_dims: int,
+        *,
+        causal: bool = False,
     ) -> None:
         super().__init__(config.d_model, sessions, behavior_dims)
         self.readout = SessionReadout(config.d_model, sessions[0].n_bands, sessions)
         self.mask_vector = nn.Parameter(0.1 * torch.randn(config.d_model))
-        self.encoder = bidirectional_encoder(config)
+        self.encoder = causal_encoder(config) if causal else bidirectional_encoder(config)
 
     def add_session(self, session: SessionInfo) -> None:
         """Add a session; what the model computes for the others stays the same bit for bit."""
@@ -77,3 +84,44 @@ class Teacher(SessionModel):
         hidden_share = mask.to(self.mask_vector.dtype).mean(-1, keepdim=True)  # (batch, time, 1)
         inputs: Tensor = self.adapters(visible, windows.session_id)
         return inputs + hidden_share * self.mask_vector
+
+
+class TeacherEnsemble(nn.Module):
+    """Several teachers as one: its latents are theirs, side by side.
+
+    Teachers that differ in nothing but what was drawn at random agree on what the signal says and
+    differ in the rest, so a student learns more from all of them than from one.
+    """
+
+    def __init__(self, members: Sequence[Teacher]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    @property
+    def first(self) -> Teacher:
+        """The first teacher."""
+        member = self.members[0]
+        assert isinstance(member, Teacher)
+        return member
+
+    @property
+    def d_model(self) -> int:
+        """Width of all latents together."""
+        return self.first.d_model * len(self.members)
+
+    @property
+    def sessions(self) -> list[SessionInfo]:
+        """The sessions that all of them know."""
+        return self.first.sessions
+
+    def add_session(self, session: SessionInfo) -> None:
+        """Add a session to all of them."""
+        for member in self.members:
+            member.add_session(session)  # type: ignore[operator]
+
+    def encode(self, windows: Sequence[Windows], masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Return the latents (batch, time, d_model of all) of the windows."""
+        return torch.cat([member.encode(windows, masks) for member in self.members], dim=-1)  # type: ignore[operator]
+
+
+AnyTeacher = Teacher | TeacherEnsemble

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from realm.files import atomic_path
-from realm.methods.registry import find
+from realm.methods.registry import look
 
 INK = "#222222"
 MUTED = "#767676"
@@ -47,14 +47,12 @@ _STYLE: Any = {
 
 def colour(method: str) -> str:
     """The method's colour, the same in every figure."""
-    found = find(method)
-    return (found and found.colour) or _SPARE[sum(method.encode()) % len(_SPARE)]
+    return look(method).colour or _SPARE[sum(method.encode()) % len(_SPARE)]
 
 
 def marker(method: str) -> str:
     """The method's marker, so that colour is never the only difference."""
-    found = find(method)
-    return (found and found.marker) or _SPARE_MARKERS[sum(method.encode()) % len(_SPARE_MARKERS)]
+    return look(method).marker or _SPARE_MARKERS[sum(method.encode()) % len(_SPARE_MARKERS)]
 
 
 @contextmanager

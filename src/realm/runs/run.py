@@ -32,7 +32,7 @@ from realm.methods.experiment import Decode, Experiment
 from realm.methods.protocol import score_session
 from realm.methods.registry import method as method_of
 from realm.nn.student import Student
-from realm.nn.teacher import Teacher
+from realm.nn.teacher import AnyTeacher
 from realm.progress import Progress, silent
 from realm.recipe import Recipe
 from realm.recordings.open import find_recordings
@@ -176,7 +176,7 @@ def _stages_of(job: SeedRun, until: Stage) -> dict[str, dict[str, float]]:
 
 
 def evaluate_seed(
-    job: SeedRun, teacher: Teacher, teacher_cpu_s: float, student: Student, student_cpu_s: float
+    job: SeedRun, teacher: AnyTeacher, teacher_cpu_s: float, student: Student, student_cpu_s: float
 ) -> None:
     """Train the baselines, score every method, write this seed's rows and decodings."""
     recipe, fingerprint = job.recipe, job.fingerprint(*STUDENT_PARTS, "baselines")
@@ -198,7 +198,7 @@ def evaluate_seed(
 
 
 def experiment_of(
-    job: SeedRun, teacher: Teacher, teacher_cpu_s: float, student: Student, student_cpu_s: float
+    job: SeedRun, teacher: AnyTeacher, teacher_cpu_s: float, student: Student, student_cpu_s: float
 ) -> Experiment:
     """What the methods of a seed share."""
     distill = job.recipe.distill

@@ -1,4 +1,4 @@
-"""Noise and missing channels, so that the decoder does not lean on any one of them.
+"""Noise, gains and missing channels, so that the decoder does not lean on any one of them.
 
 Every window draws from its own generator, seeded by (seed, step, position in the global batch):
 the same window gets the same noise whatever the number of processes or the order of the batch.
@@ -26,8 +26,8 @@ def window_seed(seed: int, step: int, index: int) -> int:
 def augment(
     windows: Sequence[Windows], config: AugmentationConfig, seed: int, step: int
 ) -> list[Windows]:
-    """Return windows whose features carry noise and lack some channels; the rest is shared."""
-    if config.noise == 0 and config.channel_dropout == 0:
+    """Return windows with noise and gains on their features, and without some of the channels."""
+    if config == AugmentationConfig():
         return list(windows)
     return [
         group._replace(features=torch.stack(_augmented(group, config, seed, step)))
@@ -43,6 +43,9 @@ def _augmented(group: Windows, config: AugmentationConfig, seed: int, step: int)
         kept = torch.rand(features.shape[1], generator=generator) >= config.channel_dropout
         if not kept.any():  # a window without any channel teaches nothing
             kept[:] = True
+        if config.gain > 0:
+            gains = torch.randn(features.shape[1:], generator=generator)  # (channel, band)
+            features = features * torch.exp(config.gain * gains).to(features)
         noisy = features + config.noise * noise.to(features)
         rows.append(noisy * kept.to(features)[:, None])
     return rows

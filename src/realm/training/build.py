@@ -26,11 +26,13 @@ def new_teacher(
     label_s: Mapping[str, float],
     config: EncoderSettings,
     seed: int,
+    *,
+    causal: bool = False,
 ) -> Teacher:
     """An untrained teacher of these sessions, its weights drawn from `seed`."""
     torch.manual_seed(seed)
     infos = [session_info(session) for session in sessions]
-    teacher = Teacher(config, infos, len(sessions[0].behavior_names))
+    teacher = Teacher(config, infos, len(sessions[0].behavior_names), causal=causal)
     for session_id, scale in behavior_scales(sessions, label_s).items():
         teacher.set_behavior_scale(session_id, *scale)
     return teacher

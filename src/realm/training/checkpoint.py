@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from realm.files import read_tensors, write_bytes
+from realm.training.optimizer import Optimizer
 
 FORMAT = "realm-checkpoint-1"
 
@@ -34,14 +35,14 @@ def save_checkpoint(
     path: Path,
     module: nn.Module,
     best: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     facts: dict[str, Any],
 ) -> None:
     """Write the checkpoint atomically; the earlier one stays if the disk is full."""
     tensors = {f"model/{k}": v for k, v in module.state_dict().items()}
     tensors |= {f"best/{k}": v for k, v in best.items()}
     for name, parameter in module.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
+        for key, value in optimizer.moments(parameter).items():
             tensors[f"optimizer/{name}/{key}"] = torch.as_tensor(value)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     header = {"format": FORMAT, "facts": json.dumps(facts)}
@@ -75,7 +76,7 @@ def load_checkpoint(path: Path, fingerprint: str) -> Checkpoint:
     return Checkpoint(roles["model"], roles["best"], roles["optimizer"], facts)
 
 
-def restore(checkpoint: Checkpoint, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def restore(checkpoint: Checkpoint, module: nn.Module, optimizer: Optimizer) -> None:
     """Put weights and moments back in place."""
     module.load_state_dict(checkpoint.model)
     for name, parameter in module.named_parameters():
@@ -87,4 +88,4 @@ def restore(checkpoint: Checkpoint, module: nn.Module, optimizer: torch.optim.Op
         }
         if state:
             moments = {k: v.to(parameter.device) for k, v in state.items()}
-            optimizer.state[parameter] = moments
+            optimizer.set_moments(parameter, moments)

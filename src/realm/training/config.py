@@ -33,6 +33,8 @@ class OptimizationConfig(Strict):
         steps: the most training steps; training ends earlier when it no longer improves.
         batch_size: windows per step, over all processes together.
         learning_rate: the highest learning rate of AdamW.
+        muon_learning_rate: the highest learning rate of Muon, on the matrices between the layers
+            of the encoder; not set: AdamW trains these as well.
         warmup_steps: steps over which the learning rate rises to it.
         final_learning_rate: learning rate at the end of the cosine, as a share of the highest.
         weight_decay: of the matrices; vectors do not decay.
@@ -45,6 +47,7 @@ class OptimizationConfig(Strict):
     steps: int = Field(1000, ge=1)
     batch_size: int = Field(32, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
+    muon_learning_rate: float | None = Field(None, gt=0)
     warmup_steps: int = Field(50, ge=0)
     final_learning_rate: float = Field(0.05, ge=0, le=1)
     weight_decay: float = Field(0.01, ge=0)
@@ -55,15 +58,18 @@ class OptimizationConfig(Strict):
 
 
 class AugmentationConfig(Strict):
-    """Noise on the normalized features and whole channels set to zero, training time only.
+    """Noise, gains and missing channels on the normalized features, training time only.
 
     Attributes:
         noise: standard deviation of the noise, in units of the normalized features.
         channel_dropout: share of the channels that is set to zero in a window.
+        gain: spread of the gains of a window, one for each channel and band: the standard
+            deviation of their natural logarithm.
     """
 
     noise: float = Field(0.0, ge=0)
     channel_dropout: float = Field(0.0, ge=0, lt=1)
+    gain: float = Field(0.0, ge=0)
 
 
 class WithLosses(Strict):
@@ -95,12 +101,15 @@ class PretrainConfig(WithLosses):
     """The bidirectional teacher: a masked autoencoder, with the task loss mixed in if wanted.
 
     Attributes:
+        teachers: how many teachers are trained, each from a seed of its own; the student learns
+            from all of them.
         encoder: the teacher's encoder.
         whitening: errors are whitened over channels and bands, regularized by this share of a
             feature's variance (see `realm.nn.whitening`); not set: the plain squared error.
         task_weight: weight of the task loss beside reconstruction; 0 never shows it the task.
     """
 
+    teachers: int = Field(1, ge=1)
     encoder: AnyEncoder
     mask: MaskConfig = MaskConfig()
     optimization: OptimizationConfig = OptimizationConfig()

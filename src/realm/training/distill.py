@@ -27,7 +27,7 @@ from realm.data.windows import Windows, WindowSource
 from realm.nn.adapters import SessionReadout
 from realm.nn.losses import AlignmentHead, LossInput, alignment, task_loss
 from realm.nn.student import Student, StudentOutput
-from realm.nn.teacher import Teacher
+from realm.nn.teacher import AnyTeacher, TeacherEnsemble
 from realm.progress import Report
 from realm.signal.binning import lookahead_bins
 from realm.training.augment import augment
@@ -38,7 +38,7 @@ from realm.training.decode import (
     stream_latents,
     validation_score,
 )
-from realm.training.latents import TeacherLatents
+from realm.training.latents import LatentCache, TeacherLatents
 from realm.training.loop import Term, TrainingResult, further_terms, train
 from realm.training.pretrain import mean_errors
 from realm.training.readout import refit_readout
@@ -53,7 +53,7 @@ class DistillModule(nn.Module):
     """
 
     def __init__(
-        self, student: Student, teacher: Teacher | None, reconstructs: bool = False
+        self, student: Student, teacher: AnyTeacher | None, reconstructs: bool = False
     ) -> None:
         super().__init__()
         self.student = student
@@ -70,7 +70,8 @@ class DistillModule(nn.Module):
 class DistillObjective:
     """Task loss where behavior is known, plus alignment everywhere.
 
-    `validation` holds the windows that decide when to stop where no label is read.
+    `validation` holds the windows that decide when to stop where no label is read, `scored` the
+    sessions whose labels do where they are; all by default. `cache` keeps the teacher's latents.
 
     Raises:
         ValueError: there is nothing to learn from: no label is read and there is no teacher.
@@ -81,12 +82,16 @@ class DistillObjective:
     def __init__(
         self,
         student: Student,
-        teacher: Teacher | None,
+        teacher: AnyTeacher | None,
         config: DistillConfig,
         seed: int,
         sessions: Sequence[PreparedSession],
         validation: Sequence[list[Windows]] = (),
+        scored: Sequence[PreparedSession] | None = None,
+        cache: LatentCache | None = None,
     ) -> None:
+        self.cache = cache
+        self.scored = sessions if scored is None else scored
         self.teacher = teacher if max(config.alignment.weights) > 0 else None
         self.module = DistillModule(student, self.teacher, config.reconstruction_weight > 0)
         self.latents: TeacherLatents | None = None
@@ -96,7 +101,7 @@ class DistillObjective:
         self.lookahead = lookahead_bins(config.lookahead_ms, sessions[0].bin_ms)
         self.label_free = config.task_weight == 0
         if not self.label_free:
-            require_validation_labels(sessions)
+            require_validation_labels(self.scored)
         elif self.teacher is None:
             raise ValueError(
                 "distill.task_weight: expected a weight above 0 where there is no teacher to align "
@@ -107,7 +112,7 @@ class DistillObjective:
     def begin(self) -> None:
         """Let the teacher read the training time of all sessions, once."""
         if self.teacher is not None and self.module.projection is not None:
-            self.latents = TeacherLatents(self.teacher, self.sessions)
+            self.latents = TeacherLatents(self.teacher, self.sessions, cache=self.cache)
             self.module.projection.set_teacher_scale(self.latents.all())
             if self.label_free:
                 self.validation_latents = TeacherLatents(self.teacher, self.sessions, "validation")
@@ -182,7 +187,7 @@ class DistillObjective:
         """R² of a stream over every session's validation span; without labels, the alignment."""
         if self.label_free:
             return self._validate_alignment()
-        return validation_score(self.sessions, self._decode_validation)
+        return validation_score(self.scored, self._decode_validation)
 
     def _validate_alignment(self) -> dict[str, float]:
         assert self.validation_latents is not None
@@ -196,12 +201,12 @@ class DistillObjective:
     def score_of_heads(self) -> Callable[[], float]:
         """The score of `validate` while nothing but the head changes: the encoder runs once."""
         self.module.eval()
-        latents = {s.session_id: self._validation_latents(s) for s in self.sessions}
+        latents = {s.session_id: self._validation_latents(s) for s in self.scored}
 
         def decode(session: PreparedSession) -> NDArray[np.float32]:
             return self._read_out(session, latents[session.session_id])
 
-        return lambda: validation_score(self.sessions, decode)["score"]
+        return lambda: validation_score(self.scored, decode)["score"]
 
     def refit_head(self, label_s: Mapping[str, float]) -> float:
         """Solve the head on the stream, with these label budgets; returns its validation score."""
@@ -236,7 +241,7 @@ def _warm_up(session: PreparedSession) -> int:
 
 def distill(
     student: Student,
-    teacher: Teacher | None,
+    teacher: AnyTeacher | None,
     source: WindowSource,
     sessions: Sequence[PreparedSession],
     config: DistillConfig,
@@ -278,12 +283,13 @@ def distill(
     )
 
 
-def start_from(student: Student, teacher: Teacher) -> None:
-    """Copy the teacher's adapters into the student.
+def start_from(student: Student, teacher: AnyTeacher) -> None:
+    """Copy the teacher's adapters into the student; of several teachers, those of the first.
 
     Raises:
         ValueError: they differ in width.
     """
+    teacher = teacher.first if isinstance(teacher, TeacherEnsemble) else teacher
     if student.d_model != teacher.d_model:
         raise ValueError(
             f'distill.start "teacher": expected encoders of one d_model, got {student.d_model} in '

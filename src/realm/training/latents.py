@@ -18,23 +18,32 @@ from torch import Tensor
 
 from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows
-from realm.nn.teacher import Teacher
+from realm.nn.teacher import AnyTeacher
 
 SEGMENT_S, CONTEXT_S = 60.0, 10.0
 
+LatentCache = dict[tuple[str, int, int], Tensor]  # by session, first bin and bin after the last
+
 
 class TeacherLatents:
-    """Latents (bins of one split, d_model) of every session, float32 in memory."""
+    """Latents (bins of one split, d_model) of every session, float32 in memory.
+
+    `cache` keeps them for whoever asks the same teacher for the same spans again.
+    """
 
     def __init__(
-        self, teacher: Teacher, sessions: Sequence[PreparedSession], split: str = "train"
+        self,
+        teacher: AnyTeacher,
+        sessions: Sequence[PreparedSession],
+        split: str = "train",
+        cache: LatentCache | None = None,
     ) -> None:
-        self._latents = {
-            session.session_id: torch.from_numpy(
-                encode_span(teacher, session, *session.splits[split])
-            )
-            for session in sessions
-        }
+        cache = {} if cache is None else cache
+        for session in sessions:
+            span = (session.session_id, *session.splits[split])
+            if span not in cache:
+                cache[span] = torch.from_numpy(encode_span(teacher, session, *span[1:]))
+        self._latents = {s.session_id: cache[s.session_id, *s.splits[split]] for s in sessions}
         self._first = {session.session_id: session.splits[split][0] for session in sessions}
 
     def of(self, windows: Sequence[Windows]) -> Tensor:
@@ -51,7 +60,7 @@ class TeacherLatents:
         return torch.cat(list(self._latents.values()))
 
 
-def encode_session(teacher: Teacher, session: PreparedSession) -> NDArray[np.float32]:
+def encode_session(teacher: AnyTeacher, session: PreparedSession) -> NDArray[np.float32]:
     """The teacher's latents of a whole session, (n_bins, d_model), each split by itself."""
     spans = spans_of_splits(session)
     return np.concatenate([encode_span(teacher, session, *span) for span in spans])
@@ -65,7 +74,7 @@ def spans_of_splits(session: PreparedSession) -> list[tuple[int, int]]:
 
 @torch.no_grad()
 def encode_span(
-    teacher: Teacher, session: PreparedSession, begin: int, end: int
+    teacher: AnyTeacher, session: PreparedSession, begin: int, end: int
 ) -> NDArray[np.float32]:
     """Latents of bins [begin, end) with nothing hidden, from the signal of these bins alone.
 

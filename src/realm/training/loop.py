@@ -24,6 +24,7 @@ from realm.nn.losses import LossInput, find_loss
 from realm.progress import Report
 from realm.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from realm.training.config import OptimizationConfig
+from realm.training.optimizer import Optimizer
 
 
 class Term(NamedTuple):
@@ -103,27 +104,6 @@ def train(
     return TrainingResult(run.best_score, run.best_step, run.step, run.cpu_s(), run.wall_s())
 
 
-def learning_rate(step: int, config: OptimizationConfig) -> float:
-    """Linear warm-up, then a cosine down to the final share."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    low = config.final_learning_rate
-    return config.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(1, done))))
-
-
-def make_optimizer(module: nn.Module, config: OptimizationConfig) -> torch.optim.AdamW:
-    """AdamW over what is trainable; only matrices decay."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=config.learning_rate, betas=(0.9, 0.98), fused=True
-    )
-
-
 class _Run:
     """The state of one training: step, best weights so far, clocks."""
 
@@ -141,7 +121,7 @@ class _Run:
         self.folder, self.fingerprint, self.report = folder, fingerprint, report
         self.accelerator = accelerator or Accelerator(cpu=not torch.cuda.is_available())
         self.module = objective.module.to(self.accelerator.device)
-        self.optimizer = make_optimizer(self.module, config)
+        self.optimizer = Optimizer(self.module, config)
         self.best = _weights(self.module)
         self.best_score, self.best_step = -math.inf, 0
         self.step, self.without_gain, self.finished = 0, 0, False
@@ -186,8 +166,7 @@ class _Run:
     def _update(self) -> dict[str, float]:
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         self.module.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.config)
+        self.optimizer.start_step(self.step)
         windows = [
             _to(w, self.accelerator.device) for w in self.source.batch(self.step, rank, world)
         ]
@@ -196,7 +175,6 @@ class _Run:
         counts = self.accelerator.reduce(torch.stack([t.entries.float() for t in terms]), "sum")
         parts = [t.weight * t.total / c.clamp(min=1) for t, c in zip(terms, counts, strict=True)]
         loss = torch.stack(parts).sum()
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         reduce_gradients(self.module, self.accelerator)
         nn.utils.clip_grad_norm_(self.module.parameters(), self.config.gradient_clip)

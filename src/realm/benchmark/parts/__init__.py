@@ -6,13 +6,14 @@ To add one, write a file here with a `PART` and give it a name in `PARTS`.
 from __future__ import annotations
 
 from realm.benchmark.part import Part
-from realm.benchmark.parts import labels, lookahead, main, spikes, transfer
+from realm.benchmark.parts import heldout, labels, lookahead, main, spikes, transfer
 
 PARTS: dict[str, Part] = {
     "main": main.PART,
     "lookahead": lookahead.PART,
     "labels": labels.PART,
     "transfer": transfer.PART,
+    "heldout": heldout.PART,
     "spikes": spikes.PART,
 }
 COST = "cost"  # trains nothing: it is in every report with a main run

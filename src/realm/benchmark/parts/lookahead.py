@@ -61,10 +61,11 @@ def run(benchmark: Benchmark) -> list[BenchmarkRow]:
 
 def _copy_teacher(source: Path, target: Path) -> None:
     """The checkpoint comes last: with it, the teacher is there."""
-    for name in TEACHER_FILES:
-        if not (target / "teacher" / name).exists():
-            with atomic_path(target / "teacher" / name) as temporary:
-                shutil.copyfile(source / "teacher" / name, temporary)
+    for teacher in sorted(source.glob("teacher*")):
+        for name in TEACHER_FILES:
+            if not (target / teacher.name / name).exists():
+                with atomic_path(target / teacher.name / name) as temporary:
+                    shutil.copyfile(teacher / name, temporary)
 
 
 def show(measured: Measured) -> list[Section]:
