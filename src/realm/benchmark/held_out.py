@@ -26,8 +26,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,40 +34,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from realm.benchmark.label_free import Networks, label_free, published_objective
 from realm.benchmark.part import BenchmarkRow, of_part, read_rows, write_rows
 from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
-from realm.decoder.calibration import add_session
+from realm.decoder.calibration import add_session, choose_readout
 from realm.evaluation.results import LabelBudget
 from realm.files import read_json, sha256_json, write_json
 from realm.methods.experiment import (
     TIMED_BINS,
-    Decode,
     Decoding,
     Experiment,
     deployed_parameters,
     us_per_bin,
 )
 from realm.methods.lags import Lags
-from realm.methods.masked_transformer import encode_recording, new_patch_transformer
-from realm.methods.masked_transformer import pretrain_masked_transformer as pretrain_transformer
+from realm.methods.masked_transformer import encode_recording
 from realm.methods.networks import StudentDecoder
 from realm.methods.protocol import score_session
 from realm.methods.registry import METHODS
-from realm.nn.masking import MaskConfig
 from realm.nn.student import Student
-from realm.nn.teacher import AnyTeacher, Teacher
 from realm.progress import Progress
 from realm.recipe import Recipe
-from realm.stages import fingerprint, train_teachers
-from realm.training.build import behavior_scales, new_student, new_teacher, session_info
-from realm.training.config import (
-    AugmentationConfig,
-    DistillConfig,
-    OptimizationConfig,
-    PretrainConfig,
-)
-from realm.training.distill import DistillObjective, distill
+from realm.stages import fingerprint
+from realm.training.build import behavior_scales, session_info
+from realm.training.distill import DistillObjective
 from realm.training.frozen import (
     fit_to_session,
     inside_labels,
@@ -79,7 +69,6 @@ from realm.training.frozen import (
 )
 from realm.training.latents import LatentCache, encode_session
 from realm.training.loop import train
-from realm.training.pretrain import pretrain
 
 PART = "heldout"
 UNSEEN, SIGNAL_SEEN = "unseen", "signal_seen"
@@ -114,155 +103,6 @@ def splits_of(by_subject: Mapping[str, Sequence[str]], held_out: int) -> list[Sp
     every = tuple(sorted([*seen, *new, *single]))
     found = [Split(SIGNAL_SEEN, every, (*new, *single))]
     return [Split(UNSEEN, tuple(sorted([*seen, *single])), tuple(new)), *found] if new else found
-
-
-def label_free(recipe: Recipe) -> Recipe:
-    """The recipe with no label for teacher and student."""
-    pretrain = recipe.pretrain.model_copy(update={"task_weight": 0.0})
-    changes: dict[str, Any] = {"task_weight": 0.0}
-    if max(recipe.distill.alignment.weights) == 0:
-        changes["alignment"] = recipe.distill.alignment.model_copy(update={"weight": 1.0})
-    distilled = recipe.distill.model_copy(update=changes)
-    return recipe.model_copy(update={"pretrain": pretrain, "distill": distilled})
-
-
-def as_long(config: PretrainConfig) -> PretrainConfig:
-    """One teacher, trained for as many steps as all teachers of the recipe together."""
-    steps = {"steps": config.teachers * config.optimization.steps}
-    longer = config.optimization.model_copy(update=steps)
-    return config.model_copy(update={"teachers": 1, "optimization": longer})
-
-
-def published_objective(recipe: Recipe) -> Recipe:
-    """The recipe with what the published system hides, adds and compares.
-
-    Spans of 0.1 to 0.5 s of all channels, 60% of the bins, the plain squared error; then cosine
-    and reconstruction. One teacher, as published; networks, optimizer and steps stay ours.
-    """
-    augmentation = AugmentationConfig(noise=0.05, channel_dropout=0.15, gain=0.09)
-    mask = MaskConfig(hidden_share=0.6, span_ms=(100.0, 500.0), channel_share=(1.0, 1.0))
-    teacher = {"whitening": None, "mask": mask, "augmentation": augmentation}
-    alignment = recipe.distill.alignment.model_copy(
-        update={"kind": "cosine", "weight": 1.0, "weight_unlabelled": None}
-    )
-    student = {"alignment": alignment, "reconstruction_weight": 1.0, "augmentation": augmentation}
-    return recipe.model_copy(
-        update={
-            "pretrain": as_long(recipe.pretrain).model_copy(update=teacher),
-            "distill": recipe.distill.model_copy(update=student),
-        }
-    )
-
-
-@dataclass(frozen=True)
-class Networks:
-    """What one recipe trains without labels on some sessions, each when it is first asked for."""
-
-    recipe: Recipe  # as `label_free` leaves it
-    sessions: tuple[PreparedSession, ...]  # without behavior
-    folder: Path
-    seed: int
-    progress: Progress
-
-    @cached_property
-    def teacher(self) -> tuple[AnyTeacher, float]:
-        """The teacher, or several as one, and the CPU seconds of the training."""
-        config = self.recipe.pretrain
-        return train_teachers(
-            config.teachers, self.seed, lambda name, seed: self._pretrained(config, name, seed)
-        )
-
-    @cached_property
-    def student(self) -> tuple[Student, float]:
-        """The student of that teacher, and the CPU seconds of its own training."""
-        config, name = self.recipe.distill, "student"
-        student = self.untrained()
-        result = distill(
-            student,
-            self.teacher[0],
-            self.source(config.optimization.batch_size),
-            self.sessions,
-            config,
-            self.folder / name,
-            seed=self.seed,
-            fingerprint=self.fingerprint("pretrain", "distill"),
-            report=self._report(name, config.optimization),
-        )
-        return student.cpu().eval(), result.cpu_s
-
-    @cached_property
-    def causal_mae(self) -> tuple[Student, float]:
-        """The student's network after the teacher's training; no teacher, no distillation."""
-        changes = {"encoder": self.recipe.distill.encoder}
-        config = as_long(self.recipe.pretrain).model_copy(update=changes)
-        masked, cpu_s = self._pretrained(config, "causal_mae", self.seed, causal=True)
-        student = self.untrained()
-        student.adapters.load_state_dict(masked.adapters.state_dict())
-        student.encoder.load_state_dict(masked.encoder.state_dict())
-        return student.eval(), cpu_s
-
-    @cached_property
-    def transformer(self) -> tuple[Any, float]:
-        """The masked Transformer over patches of channels."""
-        ours = self.recipe.baselines.transformer_mae_probe  # type: ignore[attr-defined]
-        torch.manual_seed(self.seed)
-        source = self.source(ours.optimization.batch_size)
-        network = new_patch_transformer(self.sessions, source.window_bins, ours)
-        result = pretrain_transformer(
-            network,
-            source,
-            self.source(ours.optimization.batch_size, "validation"),
-            ours.mask,
-            ours.augmentation,
-            ours.optimization,
-            self.folder / "transformer_mae",
-            bin_ms=self.sessions[0].bin_ms,
-            seed=self.seed,
-            fingerprint=self.fingerprint("baselines"),
-            report=self._report("transformer_mae", ours.optimization),
-        )
-        return network.cpu(), result.cpu_s
-
-    def untrained(self) -> Student:
-        """The student's network as it was drawn."""
-        return new_student(self.sessions, self._no_labels, self.recipe.distill, self.seed)
-
-    def source(self, batch_size: int, split: str = "train") -> WindowSource:
-        """Windows of the signal of all sessions."""
-        bins = round(self.recipe.data.window_s * 1000 / self.sessions[0].bin_ms)
-        return WindowSource(
-            self.sessions, split, window_bins=bins, batch_size=batch_size, seed=self.seed
-        )
-
-    def fingerprint(self, *parts: str) -> str:
-        """What a training depends on."""
-        data = sha256_json([fingerprint(session) for session in self.sessions])
-        return self.recipe.fingerprint("signal", "data", *parts, data_hash=data, seed=self.seed)
-
-    @property
-    def _no_labels(self) -> dict[str, float]:
-        return {session.session_id: 0.0 for session in self.sessions}
-
-    def _pretrained(
-        self, config: PretrainConfig, name: str, seed: int, *, causal: bool = False
-    ) -> tuple[Teacher, float]:
-        teacher = new_teacher(self.sessions, self._no_labels, config.encoder, seed, causal=causal)
-        result = pretrain(
-            teacher,
-            self.source(config.optimization.batch_size),
-            self.source(config.optimization.batch_size, "validation"),
-            config,
-            self.folder / name,
-            seed=seed,
-            fingerprint=self.fingerprint("pretrain", "distill"),
-            report=self._report(name, config.optimization),
-        )
-        return teacher.cpu().eval(), result.cpu_s
-
-    def _report(self, name: str, optimization: OptimizationConfig) -> Any:
-        title = f"seed {self.seed} {self.folder.name} {name}"
-        self.progress.say(title)
-        return self.progress.training(title, optimization.steps)
 
 
 def held_out_seed(
@@ -488,26 +328,43 @@ class Contest:
         return self._columns[key]
 
     def _tuned(self, session: PreparedSession, label_s: LabelBudget) -> Decoding:
-        """Everything moves, from the frozen readout on, and stays where that is no better."""
-        view = inside_labels(session, seconds(label_s))
-        student, start = self._with_frozen_head(session, view, label_s)
-        config = self._supervised(self.recipe.distill)
-        source = window_source([view], self.recipe, config.optimization.batch_size, self.seed)
-        objective = DistillObjective(student, None, config, self.seed, [view])
-        return self._trained("student_tuned", objective, source, start, view, session, label_s)
+        """As `realm calibrate` does: everything moves, or nothing where that is no better."""
+        student = knowing(self.ours.student[0], session, seconds(label_s))
+        self.progress.say(f"seed {self.seed} {session.session_id} {label_s}: student_tuned")
+        changes = {"readout": "choose", "train": "everything"}
+        calibrate = self.recipe.calibrate.model_copy(update=changes)
+        choice = choose_readout(
+            student,
+            session,
+            self.recipe.model_copy(update={"calibrate": calibrate}),
+            self.recipe.distill,
+            self.folder / "student_tuned" / session.session_id / budget_name(label_s),
+            label_s=seconds(label_s),
+            seed=self.seed,
+            fingerprint=fingerprint_of(self.recipe, session, label_s, self.seed),
+        )
+        return StudentDecoder(student, choice.cpu_s, self.recipe.distill)(session)
 
     def _joint(self, session: PreparedSession, label_s: LabelBudget) -> Decoding:
         """As tuned, while the student is held to the teacher on the signal of all sessions."""
         view = inside_labels(session, seconds(label_s))
-        student, start = self._with_frozen_head(session, view, label_s)
+        student = knowing(self.ours.student[0], session, seconds(label_s))
+        latents, _ = self._read("student_frozen", session, lambda: latents_of(student, session))
+        frozen = copy.deepcopy(student)
+        set_head(frozen, session.session_id, fit_to_session(latents, session, seconds(label_s)))
+        set_head(student, session.session_id, fit_to_session(latents, view, None))
         others = [s for s in self.ours.sessions if s.session_id != session.session_id]
         teacher = copy.deepcopy(self.ours.teacher[0])
         if session.session_id not in {info.session_id for info in teacher.sessions}:
             teacher.add_session(session_info(session))
-        config = self._supervised(self.recipe.distill)
         weights = {"weight": JOINT_WEIGHT, "weight_unlabelled": None, "kind": "mse"}
-        alignment = config.alignment.model_copy(update=weights)
-        config = config.model_copy(update={"alignment": alignment})
+        changes = {
+            "task_weight": 1.0,
+            "reconstruction_weight": 0.0,
+            "optimization": self.recipe.calibrate.optimization,
+            "alignment": self.recipe.distill.alignment.model_copy(update=weights),
+        }
+        config = self.recipe.distill.model_copy(update=changes)
         batch = config.optimization.batch_size
         source = Side(
             window_source([view], self.recipe, batch, self.seed),
@@ -522,54 +379,19 @@ class Contest:
             scored=[view],
             cache=self._latents,
         )
-        return self._trained("student_joint", objective, source, start, view, session, label_s)
-
-    def _supervised(self, config: DistillConfig) -> DistillConfig:
-        changes = {
-            "task_weight": 1.0,
-            "reconstruction_weight": 0.0,
-            "refit_readout": False,
-            "optimization": self.recipe.calibrate.optimization,
-        }
-        return config.model_copy(update=changes)
-
-    def _with_frozen_head(
-        self, session: PreparedSession, view: PreparedSession, label_s: LabelBudget
-    ) -> tuple[Student, Student]:
-        """Two copies of the student: to be trained from part of the labels, and as it stays."""
-        student = knowing(self.ours.student[0], session, seconds(label_s))
-        latents, _ = self._read("student_frozen", session, lambda: latents_of(student, session))
-        final = copy.deepcopy(student)
-        set_head(final, session.session_id, fit_to_session(latents, session, seconds(label_s)))
-        set_head(student, session.session_id, fit_to_session(latents, view, None))
-        return student, final
-
-    def _trained(
-        self,
-        method: str,
-        objective: DistillObjective,
-        source: Any,
-        frozen: Student,
-        view: PreparedSession,
-        session: PreparedSession,
-        label_s: LabelBudget,
-    ) -> Decoding:
-        student, config = objective.module.student, objective.config
         student.eval()
         with torch.no_grad():
             before = objective.validate()["score"]
-        self.progress.say(f"seed {self.seed} {session.session_id} {label_s}: {method}")
+        self.progress.say(f"seed {self.seed} {session.session_id} {label_s}: student_joint")
         result = train(
             objective,
             source,
             config.optimization,
-            self.folder / method / session.session_id / budget_name(label_s),
+            self.folder / "student_joint" / session.session_id / budget_name(label_s),
             fingerprint=fingerprint_of(self.recipe, session, label_s, self.seed),
         )
-        better = result.best_score > before
-        chosen = student if better else frozen
-        decoding: Decode = StudentDecoder(chosen, result.cpu_s, config)
-        return decoding(session)
+        chosen = student if result.best_score > before else frozen
+        return StudentDecoder(chosen, result.cpu_s, config)(session)
 
 
 class Side:

@@ -30,7 +30,7 @@ def calibrate(
         float | None,
         typer.Option(
             metavar="S",
-            help="Seconds of labels (known behavior) to use, from the start.",
+            help="Seconds of labels (known behavior) to use, from the start; 0 for none.",
             show_default="all",
         ),
     ] = None,
@@ -61,7 +61,8 @@ def calibrate(
             )
     values = outcome._asdict() | {"model": out, "label_s": "all" if label_s is None else label_s}
     said = f"{outcome.session_id}: R² on validation {figure(outcome.validation_r2)}"
-    answer(as_json, values, [said, f"decoder: {out}"])
+    chosen = f"readout: {outcome.readout}; {outcome.reason}"
+    answer(as_json, values, [said, chosen, f"decoder: {out}"])
 
 
 def decode(

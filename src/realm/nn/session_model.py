@@ -102,6 +102,13 @@ class SessionModel(nn.Module):
         self.adapters.add_session(session)
         self.head.add_session(session.session_id)
 
+    def new_head(self, behavior_dims: int) -> None:
+        """Replace the head by an untrained one for so many dimensions of behavior."""
+        like = self.head.linear.weight
+        self.head = BehaviorHead(self.d_model, behavior_dims).to(like)
+        for session in self.sessions:
+            self.head.add_session(session.session_id)
+
     @property
     def d_model(self) -> int:
         """The width of the latents."""

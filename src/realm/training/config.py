@@ -170,9 +170,12 @@ class CalibrateConfig(Strict):
     """Adapting a trained student to a session it has not seen.
 
     Attributes:
+        readout: frozen fits the head alone, in closed form; choose tries that, the head as it is
+            and training, all inside the given labels, and takes the best.
         train: what moves: adapter_and_head, or everything.
     """
 
+    readout: Literal["choose", "frozen"] = "choose"
     train: Literal["adapter_and_head", "everything"] = "adapter_and_head"
     optimization: OptimizationConfig = OptimizationConfig.model_validate(
         {"steps": 300, "learning_rate": 2e-3, "validate_every": 25, "patience": 6}

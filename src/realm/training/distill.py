@@ -336,7 +336,12 @@ def calibrate(
         student.requires_grad_(False)
         for parameter in student.session_parameters(session.session_id):
             parameter.requires_grad_(True)
-    changes = {"optimization": config.optimization, "refit_readout": False}
+    changes = {
+        "optimization": config.optimization,
+        "refit_readout": False,
+        "task_weight": 1.0,  # also where the student was trained without labels
+        "reconstruction_weight": 0.0,
+    }
     task = distilled.model_copy(update=changes)
     student.eval()
     start = {name: value.clone() for name, value in student.state_dict().items()}

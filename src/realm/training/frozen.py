@@ -148,12 +148,16 @@ def labelled_bins(session: PreparedSession, label_s: float | None) -> NDArray[np
 
 
 def fit_to_session(
-    columns: NDArray[Any], session: PreparedSession, label_s: float | None
+    columns: NDArray[Any], session: PreparedSession, label_s: float | None, lookahead: int = 0
 ) -> Readout:
-    """Fit a readout of these columns (bins, columns) to the first `label_s` of the labels."""
+    """Fit a readout of these columns (bins, columns) to the first `label_s` of the labels.
+
+    With `lookahead` the columns so many bins later are read; labels without them are left out.
+    """
     known = labelled_bins(session, label_s)
+    known = known[known + lookahead < len(columns)]
     behavior, _ = session.behavior(0, session.n_bins)
-    return fit_readout(columns[known], behavior[known], gap_bins(session))
+    return fit_readout(columns[known + lookahead], behavior[known], gap_bins(session))
 
 
 def gap_bins(session: PreparedSession) -> int:
