@@ -35,15 +35,20 @@ from realm.training.tracking import TrackingConfig
 
 
 class LabelsConfig(Strict):
-    """How many labels the target sessions have; all other sessions keep theirs.
+    """Which sessions have labels, and which are kept back; all others keep theirs.
 
     Attributes:
         budget_s: seconds of labels of these sessions, the first of training time; or "all".
         sessions: names of the sessions with this budget; * matches anything.
+        held_out: names of sessions that are new to the networks: no label of theirs is read and
+            they are not scored; `realm calibrate` adapts the decoder to them.
+        held_out_signal: unseen or seen: whether training may read their signal.
     """
 
     budget_s: float | Literal["all"] = "all"
     sessions: tuple[str, ...] = ("*",)
+    held_out: tuple[str, ...] = ()
+    held_out_signal: Literal["unseen", "seen"] = "unseen"
 
 
 class BenchmarkConfig(Strict):

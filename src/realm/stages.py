@@ -40,9 +40,14 @@ class SeedRun:
         self, recipe: Recipe, prepared: Sequence[Path], folder: Path, seed: int, progress: Progress
     ) -> None:
         self.recipe, self.folder, self.seed, self.progress = recipe, folder, seed, progress
-        self.sessions = PreparedSet([PreparedSession.load(path) for path in prepared]).sessions
-        self.labels = label_budgets(recipe, self.sessions)
+        every = PreparedSet([PreparedSession.load(path) for path in prepared]).sessions
+        new = held_out(recipe, every)
+        seen = recipe.labels.held_out_signal == "seen"
+        self.sessions = [s for s in every if seen or s.session_id not in new]
+        self.scored = [s for s in every if s.has_behavior and s.session_id not in new]
+        self.labels = label_budgets(recipe, every) | dict.fromkeys(new, 0.0)
         names = [session.session_id for session in self.sessions]
+        self.labels = {name: budget for name, budget in self.labels.items() if name in names}
         # What teacher and student may read; methods they are compared with read `labels`.
         self.own_labels = dict.fromkeys(names, 0.0) if recipe.label_free else self.labels
         self.data_hash = sha256_json([fingerprint(session) for session in self.sessions])
@@ -181,15 +186,34 @@ def label_budgets(recipe: Recipe, sessions: Sequence[PreparedSession]) -> dict[s
     """
     if recipe.labels.budget_s == "all":
         return {}
+    chosen = _named("labels.sessions", recipe.labels.sessions, sessions)
+    return dict.fromkeys(chosen, float(recipe.labels.budget_s))
+
+
+def held_out(recipe: Recipe, sessions: Sequence[PreparedSession]) -> list[str]:
+    """Names of the sessions that are new to the networks.
+
+    Raises:
+        ValueError: a pattern of labels.held_out fits no session, or none is left to train on.
+    """
+    new = _named("labels.held_out", recipe.labels.held_out, sessions)
+    if len(new) == len(sessions):
+        raise ValueError(
+            "labels.held_out: expected at least one session that is not held out, but the patterns "
+            f"fit all of {', '.join(new)}; leave one to train on"
+        )
+    return new
+
+
+def _named(key: str, patterns: Sequence[str], sessions: Sequence[PreparedSession]) -> list[str]:
     names = [session.session_id for session in sessions]
-    for pattern in recipe.labels.sessions:
+    for pattern in patterns:
         if not any(fnmatch(name, pattern) for name in names):
             raise ValueError(
-                f"labels.sessions: expected names or patterns of {', '.join(names)}; "
-                f"{pattern!r} fits none of them"
+                f"{key}: expected names or patterns of {', '.join(names)}; {pattern!r} fits none "
+                "of them"
             )
-    chosen = [n for n in names if any(fnmatch(n, pattern) for pattern in recipe.labels.sessions)]
-    return dict.fromkeys(chosen, float(recipe.labels.budget_s))
+    return [n for n in names if any(fnmatch(n, pattern) for pattern in patterns)]
 
 
 def fingerprint(session: PreparedSession) -> list[str]:

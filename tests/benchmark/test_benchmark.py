@@ -56,7 +56,12 @@ RECIPE = {
             "optimization": TINY,
         },
     },
-    "benchmark": {"lookahead_ms": [40.0], "label_s": [5.0]},
+    "benchmark": {
+        "lookahead_ms": [40.0],
+        "label_s": [5.0],
+        "held_out_sessions": 1,
+        "held_out_label_s": [5.0],
+    },
 }
 MAIN_TABLES = ("Accuracy on test time", "Paired differences on test time")
 MAIN_TABLES += ("R² per session on test time",)
@@ -92,7 +97,7 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 def test_every_part_leaves_its_rows(finished: Finished) -> None:
     rows = read_rows(finished.out / "benchmark.csv")
-    assert {row.part for row in rows} == {"main", "lookahead", "labels", "transfer", "spikes"}
+    assert {row.part for row in rows} == set(PARTS)
     assert finished.outcome.skipped == {}
     assert finished.outcome.missing == []
     assert variants(rows, "lookahead") == ["40 ms"]
@@ -157,7 +162,9 @@ def test_report_figures_and_claims(finished: Finished) -> None:
         assert any(title in name for name in record["tables"])
     assert all(claim.text in report for claim in finished.outcome.claims)
     figures = {path.stem for path in (finished.out / "figures").iterdir()}
-    assert figures == {"accuracy", "labels", "lookahead", "calibration", "drift", "spikes"}
+    assert figures == {
+        *("accuracy", "labels", "lookahead", "calibration", "drift", "heldout", "spikes")
+    }
     assert all(f"figures/{name}.png" in report for name in figures)
     assert len(record["claims"]) == len(finished.outcome.claims)
     assert "skipped" not in report
@@ -170,7 +177,7 @@ def test_the_page_shows_every_part(finished: Finished, tmp_path: Path) -> None:
     assert len(shown) >= 6
     assert all(title in read.text for title in shown)
     trajectories, others = len(SUBJECTS) * DAYS, 2  # of the main run: R², learning curves
-    figures = ("lookahead", "labels", "calibration", "drift", "spikes")
+    figures = ("lookahead", "labels", "calibration", "drift", "heldout", "spikes")
     assert read.images == trajectories + others + len(figures)
 
 
@@ -235,7 +242,7 @@ def test_a_single_session_per_subject_is_said(
         progress=Progress(said.append, silent_training),
     )
     assert set(outcome.skipped) == {"labels", "transfer", "spikes"}
-    assert outcome.missing == ["main", "lookahead"]
+    assert outcome.missing == ["main", "lookahead", "heldout"]
     assert "single session" in outcome.skipped["labels"]
     assert "no subject has 3 sessions" in outcome.skipped["transfer"]
     assert "no spike counts at 'ecephys/nothing'" in outcome.skipped["spikes"]

@@ -136,7 +136,7 @@ def _one_trial(trial: Trial, progress: Progress) -> TrialResult:
         return _result(trial, found["validation_r2"], found["cpu_s"])
     decode = _trained(job, trial, progress)
     scores, seconds = [], []
-    for session in job.sessions:
+    for session in job.scored:
         decoding = decode(session)
         span = slice(*session.splits["validation"])
         behavior, known = session.behavior(*session.splits["validation"])
@@ -177,7 +177,12 @@ def _teacher(recipe: Recipe, trial: Trial, progress: Progress) -> tuple[AnyTeach
 
 def _job(recipe: Recipe, trial: Trial, folder: Path, progress: Progress) -> SeedRun:
     job = SeedRun(recipe, trial.prepared, folder, trial.seed, progress)
-    job.sessions = [WithoutTestBehavior.load(session.path) for session in job.sessions]
+    scored = {session.session_id for session in job.scored}
+    job.sessions = [
+        WithoutTestBehavior.load(session.path) if session.has_behavior else session
+        for session in job.sessions
+    ]
+    job.scored = [session for session in job.sessions if session.session_id in scored]
     return job
 
 

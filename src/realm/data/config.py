@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from realm.data.behavior import Target
@@ -14,6 +16,8 @@ class DataConfig(BaseModel):
     Attributes:
         behavior: path of the behavior time series inside processing/ (or from the root); None =
             none is read, for training without labels.
+        unlabelled: names of sessions whose recordings hold no behavior; * matches anything. Their
+            signal is read, and nothing is scored on them.
         lfp: path of the neural series; None = the only LFP of the file.
         target: what to decode of it.
         smoothing_s: box that smooths the series before differentiation; 0 = none. It is shorter
@@ -24,10 +28,16 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     behavior: str | None = None
+    unlabelled: tuple[str, ...] = ()
     lfp: str | None = None
     target: Target = "as_stored"
     smoothing_s: float = Field(default=0.0, ge=0.0, lt=GAP_S)
     window_s: float = Field(default=4.0, gt=0.0)
+
+    def of_session(self, session_id: str) -> DataConfig:
+        """The settings for one session: without behavior where it is said to have none."""
+        none = any(fnmatch(session_id, pattern) for pattern in self.unlabelled)
+        return self.model_copy(update={"behavior": None}) if none else self
 
     @property
     def behavior_path(self) -> str:

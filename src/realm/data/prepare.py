@@ -48,6 +48,7 @@ def prepare_session(
     """
     settings = settings_of(signal, data)
     with open_recording(source, data.lfp) as recording:
+        data = data.of_session(recording.session_id)
         target = Path(out_dir) / f"{recording.session_id}.h5"
         hashes = {
             "input_sha256": input_hash(recording, data.behavior),

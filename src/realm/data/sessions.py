@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -83,7 +83,9 @@ class PreparedSession:
     def behavior(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Behavior of bins [start, stop): values (bins, dims) float32 and mask, True = known."""
         values, mask = (self._read(f"behavior/{name}", start, stop) for name in ("values", "mask"))
-        return (np.zeros_like(values), np.zeros_like(mask)) if self._hidden else (values, mask)
+        if self._hidden:
+            return np.zeros((len(mask), len(self.behavior_names)), np.float32), np.zeros_like(mask)
+        return values, mask
 
     def filled(self, start: int, stop: int) -> NDArray[np.float32]:
         """Share of samples the guard replaced, (bins, channels), 1 = dead."""
@@ -111,9 +113,18 @@ class PreparedSession:
         """The same session with other spans (first bin, bin after the last) for some splits."""
         return self._changed(splits=self.splits | splits)
 
-    def without_behavior(self) -> Self:
-        """The same session with no bin of behavior known: what may be seen of the signal alone."""
-        return self._changed(_hidden=True)
+    def without_behavior(self, names: Sequence[str] | None = None, unit: str = "") -> Self:
+        """The same session with no bin of behavior known: what may be seen of the signal alone.
+
+        `names` and `unit` of the dimensions that are not known, by default its own.
+        """
+        named = {} if names is None else {"behavior_names": tuple(names), "behavior_unit": unit}
+        return self._changed(_hidden=True, **named)
+
+    @property
+    def has_behavior(self) -> bool:
+        """Whether it has behavior that may be read."""
+        return bool(self.behavior_names) and not self._hidden
 
     def _changed(self, **attributes: Any) -> Self:
         other = copy.copy(self)
@@ -147,7 +158,8 @@ class PreparedSet:
     """
 
     def __init__(self, sessions: list[PreparedSession]) -> None:
-        self.sessions = sorted(sessions, key=lambda session: session.session_id)
+        ordered = sorted(sessions, key=lambda session: session.session_id)
+        self.sessions = _with_one_behavior(ordered)
         _check_alike(self.sessions)
 
     @classmethod
@@ -176,6 +188,17 @@ class PreparedSet:
             f"expected one of the sessions {', '.join(s.session_id for s in self.sessions)}, got "
             f"{session_id!r}; correct the session id"
         )
+
+
+def _with_one_behavior(sessions: list[PreparedSession]) -> list[PreparedSession]:
+    """Sessions without behavior take the dimensions of the others, with no bin known."""
+    like = next((s for s in sessions if s.behavior_names), None)
+    if like is None:
+        return sessions
+    return [
+        s if s.behavior_names else s.without_behavior(like.behavior_names, like.behavior_unit)
+        for s in sessions
+    ]
 
 
 def open_prepared(path: Path) -> h5py.File:

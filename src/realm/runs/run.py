@@ -220,7 +220,7 @@ def experiment_of(
 
 def _score(job: SeedRun, method: str, decode: Decode) -> list[ResultRow]:
     rows = []
-    for session in job.sessions:
+    for session in job.scored:
         decoding = decode(session)
         budget: LabelBudget = job.labels.get(session.session_id, "all")
         rows += score_session(method, session, decoding, job.seed, budget)
