@@ -63,6 +63,8 @@ class BenchmarkConfig(Strict):
         held_out_sessions: how many of a subject's last sessions are new to the networks that
             learn without labels.
         held_out_label_s: seconds of labels that such a session then gives; all come on top.
+        held_out_methods: methods that compete there; none named: all of them.
+        held_out_variants: whether the networks saw the signal of such a session, without labels.
     """
 
     lookahead_ms: tuple[PositiveFloat, ...] = (20.0, 50.0, 100.0, 200.0)
@@ -71,6 +73,8 @@ class BenchmarkConfig(Strict):
     spikes: str = "ecephys/threshold_crossings"
     held_out_sessions: int = Field(2, ge=1)
     held_out_label_s: tuple[PositiveFloat, ...] = (5.0, 30.0, 120.0)
+    held_out_methods: tuple[str, ...] = ()
+    held_out_variants: tuple[Literal["unseen", "signal_seen"], ...] = ("unseen", "signal_seen")
 
 
 class Recipe(Strict):

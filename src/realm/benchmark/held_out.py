@@ -76,6 +76,13 @@ ON_ITS_OWN = ("kalman", "gru", "lstm", "transformer_causal", "scratch")  # and r
 RECIPE_PARTS = ("signal", "data", "pretrain", "distill", "calibrate", "baselines", "benchmark")
 
 
+NAMES = (
+    *("ridge", *ON_ITS_OWN, "untrained", "causal_mae", "published_student", "published_teacher"),
+    *("teacher_probe", "transformer_mae_probe", "student_frozen", "student_frozen_lags"),
+    *("student_tuned", "student_joint"),
+)
+
+
 class Split(NamedTuple):
     """Sessions of one variant: what the label-free networks read, and what is then decoded."""
 
@@ -123,6 +130,7 @@ def held_out_seed(
         return read_rows(found)
     alone = Alone(recipe, folder / "alone", seed, progress)
     rows: list[BenchmarkRow] = []
+    competing = recipe.benchmark.held_out_methods or NAMES
     budgets: tuple[LabelBudget, ...] = (*recipe.benchmark.held_out_label_s, "all")
     for split in splits:
         seen = tuple(sessions[name].without_behavior() for name in split.seen)
@@ -133,6 +141,8 @@ def held_out_seed(
                     *alone.decoders(sessions[name], label_s),
                     *contest.decoders(sessions[name], label_s),
                 ]:
+                    if method not in competing:
+                        continue
                     scored = score_session(method, sessions[name], decode(), seed, label_s)
                     rows += of_part(PART, split.variant, scored)
     write_rows(rows, found)
@@ -258,7 +268,7 @@ class Contest:
         lags: Sequence[int],
     ) -> Decoding:
         student, _ = made()
-        student = knowing(student, session, None)
+        student = knowing(student, session, 0.0)
         latents, _ = self._read(method, session, lambda: latents_of(student, session))
         begun = time.process_time()
         columns = lagged(latents, lags)

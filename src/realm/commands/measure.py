@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,11 @@ from realm.commands.options import (
 )
 from realm.commands.terminal import Bars, answer, answering
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from realm.benchmark.report import Outcome
+
 
 def benchmark(
     recipe: RecipeArgument,
@@ -31,8 +36,8 @@ def benchmark(
         typer.Option(
             "--only",
             metavar="PART",
-            help="Do only this part: main, lookahead, labels, transfer, spikes or cost. Can be "
-            "repeated.",
+            help="Do only this part: main, lookahead, labels, transfer, heldout, spikes or cost. "
+            "Can be repeated.",
             show_default="all",
         ),
     ] = None,
@@ -68,7 +73,21 @@ def benchmark(
             )
     values = {"run_folder": folder} | read_json(folder / "benchmark.json")
     report = f"report: {folder / 'benchmark.md'}"
-    answer(as_json, values, [*(claim.line() for claim in outcome.claims), report])
+    answer(as_json, values, [*measured_claims(outcome), report], new_sessions(outcome))
+
+
+def measured_claims(outcome: Outcome) -> list[str]:
+    """A line for each claim that could be judged, and how many could not."""
+    judged = [claim.line() for claim in outcome.claims if claim.met is not None]
+    left = len(outcome.claims) - len(judged)
+    return [*judged, f"{left} claims were not measured; the report says why"] if left else judged
+
+
+def new_sessions(outcome: Outcome) -> list[Table]:
+    """R² on new sessions by seconds of labels, where that part was done."""
+    from realm.benchmark.parts.heldout import accuracy_tables
+
+    return [table.rich() for table in accuracy_tables(outcome.rows)]
 
 
 def tune(

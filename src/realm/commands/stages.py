@@ -139,17 +139,24 @@ def demo(
     ] = Path("runs/demo"),
     jobs: JobsOption = None,
 ) -> None:
-    """Simulate recordings and do a whole run on them, in a few minutes.
+    """Simulate recordings and do a whole run on them, then a new day, in a few minutes.
+
+    On the new day, a decoder that learned without labels gets the first 30 s of them.
 
     Examples:
       realm demo --out runs/demo
     """
-    recordings = out / "recordings"
-    with working("simulating 4 sessions"):
+    recordings, new_day = out / "recordings", out / "new_day"
+    with working("simulating 9 sessions"):
         from realm.simulation.write import write_simulated
 
         write_simulated(recordings, subjects=2, days=2, duration_s=120.0, channels=16, seed=0)
+        days = new_day / "recordings"
+        write_simulated(days, subjects=1, days=5, duration_s=120.0, channels=16, seed=1)
     run("demo", recordings, out, jobs=jobs)
+    from realm.commands.measure import benchmark
+
+    benchmark("demo_new_day", days, new_day, only=["heldout"], jobs=jobs)
 
 
 def _results(as_json: bool, rows: list[ResultRow], folder: Path) -> None:

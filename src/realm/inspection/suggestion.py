@@ -101,7 +101,6 @@ def recipe_text(suggestion: Suggestion, name: str, lfp: str | None) -> str:
         target=suggestion.target,
         smoothing_s=suggestion.smoothing_s,
         window_s=suggestion.window_s,
-        span=(10 * suggestion.bin_ms, 100 * suggestion.bin_ms),
         lag=lookahead,
         lfp="" if lfp is None else f"\nlfp = {_quoted(lfp)}",
     )
@@ -160,18 +159,48 @@ target = "{target}"
 smoothing_s = {smoothing_s:g}
 window_s = {window_s:g}
 
+# The teacher learns from the signal alone.
 [pretrain]
-task_weight = 1.0
-encoder = {{ layers = 2, d_model = 128, d_state = 16, headdim = 32 }}
-mask = {{ hidden_share = 0.3, span_ms = [{span[0]:g}, {span[1]:g}], channel_share = [0.3, 1.0] }}
-augmentation = {{ noise = 0.2, channel_dropout = 0.1 }}
-optimization = {{ steps = 500, batch_size = 8, learning_rate = 2e-3, validate_every = 100 }}
+teachers = 3
+encoder = {{ layers = 2, d_model = 96, d_state = 16, headdim = 32 }}
+mask = {{ hidden_share = 0.5, span_ms = [40, 200], channel_share = [0.1, 0.5] }}
+whitening = 0.05
+augmentation = {{ noise = 0.2, channel_dropout = 0.1, gain = 0.2 }}
 
+[pretrain.optimization]
+steps = 1000
+batch_size = 12
+learning_rate = 3e-3
+muon_learning_rate = 6e-3
+final_learning_rate = 0.02
+validate_every = 200
+
+# task_weight = 1: the sessions have labels. 0: only a new day will have some.
 [distill]
-encoder = {{ layers = 2, d_model = 64, d_state = 16, headdim = 32 }}
+task_weight = 1.0
+encoder = {{ layers = 2, d_model = 96, d_state = 16, headdim = 32 }}
 alignment = {{ kind = "mse", weight = 1.0 }}
-augmentation = {{ noise = 0.2, channel_dropout = 0.1 }}
-optimization = {{ steps = 600, batch_size = 8, learning_rate = 4e-3, validate_every = 100 }}
+augmentation = {{ noise = 0.2, channel_dropout = 0.1, gain = 0.2 }}
+
+[distill.optimization]
+steps = 1200
+batch_size = 12
+learning_rate = 4e-3
+muon_learning_rate = 6e-3
+final_learning_rate = 0.02
+validate_every = 200
+
+# A new day: everything may move, and nothing does where that is no better.
+[calibrate]
+train = "everything"
+
+[calibrate.optimization]
+steps = 300
+batch_size = 8
+learning_rate = 1e-3
+warmup_steps = 20
+validate_every = 50
+patience = 4
 
 [baselines]
 methods = ["ridge", "gru", "scratch", "teacher_probe"]

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 
 from realm.benchmark.curves import Budgets, budget_table, draw_curve, name_ends, point
 from realm.benchmark.held_out import (
+    NAMES,
     ON_ITS_OWN,
     SIGNAL_SEEN,
     UNSEEN,
@@ -24,7 +25,7 @@ from realm.benchmark.held_out import (
 from realm.benchmark.held_out import (
     PART as NAME,
 )
-from realm.benchmark.part import Benchmark, BenchmarkRow, Measured, Part
+from realm.benchmark.part import Benchmark, BenchmarkRow, Measured, Part, select
 from realm.evaluation.comparison import paired_interval
 from realm.evaluation.metrics import mean_defined
 from realm.evaluation.results import COLUMNS, LabelBudget, ResultRow, row_to_cells
@@ -48,7 +49,11 @@ TITLES = {
 def run(benchmark: Benchmark) -> list[BenchmarkRow]:
     """All seeds, and `heldout/results.csv`."""
     recipe, out = benchmark.recipe, benchmark.out / NAME
-    splits = splits_of(benchmark.by_subject, recipe.benchmark.held_out_sessions)
+    splits = [
+        split
+        for split in splits_of(benchmark.by_subject, recipe.benchmark.held_out_sessions)
+        if split.variant in recipe.benchmark.held_out_variants
+    ]
     task = partial(held_out_seed, recipe, benchmark.prepared, splits, out)
     seeds = each_seed(task, recipe.seeds, benchmark.jobs, benchmark.progress)
     rows = [row for seed in recipe.seeds for row in seeds[seed]]
@@ -57,8 +62,20 @@ def run(benchmark: Benchmark) -> list[BenchmarkRow]:
 
 
 def impossible(benchmark: Benchmark) -> str | None:
-    """It takes behavior."""
-    return None if benchmark.sessions[0].behavior_names else "these recordings have no behavior"
+    """It takes behavior, and a variant that the recordings allow."""
+    settings = benchmark.recipe.benchmark
+    unknown = set(settings.held_out_methods) - set(NAMES)
+    if unknown:
+        raise ValueError(
+            f"benchmark.held_out_methods: expected names out of {', '.join(NAMES)}; got "
+            f"{', '.join(sorted(unknown))}; correct them"
+        )
+    if not benchmark.sessions[0].behavior_names:
+        return "these recordings have no behavior"
+    allowed = {s.variant for s in splits_of(benchmark.by_subject, settings.held_out_sessions)}
+    if not allowed & set(settings.held_out_variants):
+        return "every subject has a single session, so every network saw its signal"
+    return None
 
 
 def write_held_out(rows: Sequence[BenchmarkRow], path: Path) -> None:
@@ -82,15 +99,22 @@ def show(measured: Measured) -> list[Section]:
         "New sessions: teacher and student learned without labels, then every method gets the "
         "first seconds of labels of the new session and chooses everything inside them."
     )
-    tables = [
-        budget_table(f"R² on new sessions; {TITLES[variant]}", curve)
-        for variant, curve in curves.items()
-    ]
+    tables = accuracy_tables(measured.rows)
     tables += [difference_table(curves[v], f"Differences; {TITLES[v]}") for v in variants]
     tables += [cost_table(curves[v], f"Costs; {TITLES[v]}") for v in variants]
     tables.append(control_table(curves))
     picture = Picture(path, "New sessions: R² by seconds of labels")
     return [Section(PART.title, (text,), (picture,), tuple(t for t in tables if t.rows))]
+
+
+def accuracy_tables(rows: Sequence[BenchmarkRow]) -> list[ResultTable]:
+    """R² by seconds of labels, one table for each variant that was measured."""
+    found = {variant: select(rows, NAME, variant) for variant in TITLES}
+    return [
+        budget_table(f"R² on new sessions; {TITLES[variant]}", label_curve(own))
+        for variant, own in found.items()
+        if own
+    ]
 
 
 def label_curve(rows: Sequence[ResultRow]) -> Budgets:
