@@ -111,6 +111,11 @@ def calibrate_decoder(
     session = PreparedSession.load(path)
     _check_fits(decoder, session, Path(file))
     if not decoder.behavior_names_:
+        if not len(labelled_bins(session, label_s)):
+            raise ValueError(
+                f"{file}: expected labels, because the decoder was trained without any behavior "
+                "and has no head yet, got none; give some seconds of labels"
+            )
         _give_head(decoder, session)
         decoder.recipe = recipe
     facts = {"label_s": label_s, "seed": seed, "session": fingerprint(session), "model": str(model)}
@@ -161,7 +166,6 @@ def choose_readout(
     """
     begun = time.process_time()
     if not len(labelled_bins(session, label_s)):
-        _refuse_without_head(student, session)
         return Choice("other sessions", {}, 0.0)
     late = lookahead_bins(distilled.lookahead_ms, session.bin_ms)
     last = int(labelled_bins(session, label_s)[-1])
@@ -293,14 +297,6 @@ def _borrow_scale(decoder: Decoder, session: PreparedSession) -> None:
     scales = np.stack([head.scale(info.session_id).detach().cpu().numpy() for info in same])
     mean, std = (Tensor(side) for side in scales.mean(axis=0))
     decoder.student_.set_behavior_scale(session.session_id, mean, std)
-
-
-def _refuse_without_head(student: Student, session: PreparedSession) -> None:
-    if not bool(student.head.linear.weight.detach().abs().sum() > 0):
-        raise ValueError(
-            f"{session.path}: expected labels, because the decoder was trained without any and "
-            "has no head yet, got none; give some seconds of labels"
-        )
 
 
 def _check_overrides(overrides: Sequence[str], trained: Recipe) -> None:
