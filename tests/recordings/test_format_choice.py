@@ -70,7 +70,7 @@ def test_a_folder_of_matlab_files_is_prepared(session: SimulatedSession, tmp_pat
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.txt", b""), ("a.set", b"MATLAB 5.0 MAT-file"), ("a.smrx", b""), ("a", b"")],
+    [("a.txt", b""), ("a.set", b"MATLAB 5.0 MAT-file"), ("a", b"")],
 )
 def test_unknown_files(name: str, content: bytes, tmp_path: Path) -> None:
     path = tmp_path / name
@@ -78,6 +78,27 @@ def test_unknown_files(name: str, content: bytes, tmp_path: Path) -> None:
     assert format_of(path) is None
     with pytest.raises(ValueError, match=r"of a known kind \(NWB, BIDS-iEEG.*convert it to NWB"):
         open_recording(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a.ncs", "Neuralynx.*neuroconv"),
+        ("a.RHD", "Intan.*neuroconv"),
+        ("a.lf.meta", "SpikeGLX.*neuroconv"),
+        ("a.pl2", r"export it as \.plx"),
+        ("a.smrx", r"export it in Spike2 as \.smr"),
+        ("a.eeg", r"name the \.vhdr"),
+        ("a.nev", r"\.ns1 to \.ns6"),
+    ],
+)
+def test_formats_that_are_not_read_name_the_way_out(name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"something")
+    with pytest.raises(ValueError, match=said) as caught:
+        open_recording(tmp_path / name)
+    assert name in str(caught.value)
+    with pytest.raises(ValueError, match=said):
+        find_recordings(tmp_path)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

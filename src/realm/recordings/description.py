@@ -1,4 +1,6 @@
-"""What a lab says about its files: `recording.toml`, or a TOML file of the recording's own name.
+"""What a lab says about its files: `recording.toml`, and a TOML file of a recording's own name.
+
+The second is laid over the first, key by key.
 
 For instance:
 
@@ -20,7 +22,8 @@ For instance:
     array = ["x", "y"]
     unit = "cm"
     rate_hz = 100
-    offset_s = 0.25                       # from the clock of this series to that of the samples
+    offset_s = 0.25                       # from the clock of this series to that of the samples;
+                                          # or offset = "t0", an array of one number
 
 A name is looked for as it stands; `a.b` and `a/b` are field b of structure or group a.
 """
@@ -29,7 +32,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -54,6 +57,7 @@ class Clock(Strict):
         rate: an array of one number that holds the rate in Hz.
         timestamps: an array of one time per row, in `time_unit`.
         offset_s: is added to all times.
+        offset: an array of one number, in `time_unit`, that is added as well.
     """
 
     rate_hz: float | None = Field(None, gt=0)
@@ -61,6 +65,7 @@ class Clock(Strict):
     timestamps: str | None = None
     time_unit: Literal["s", "ms", "us"] = "s"
     offset_s: float = 0.0
+    offset: str | None = None
 
     @property
     def states_rate(self) -> bool:
@@ -126,6 +131,8 @@ class BehaviorSeries(ArraySeries):
             raise ValueError("expected either array or channels, got both or none")
         if self.array and not self.states_rate and self.timestamps is None:
             raise ValueError("expected rate_hz, rate or timestamps, got none of them")
+        if self.channels and self.offset is not None:
+            raise ValueError("expected offset_s beside channels, got offset, an array")
         return self
 
 
@@ -172,33 +179,61 @@ class Description(Strict):
         return unit
 
 
-def description_path(path: Path) -> Path | None:
-    """The TOML file that describes `path`: of its own name, or that of its folder; None if none."""
-    for found in (path.with_suffix(".toml"), path.parent / FOLDER_DESCRIPTION):
-        if found.is_file():
-            return found
-    return None
+def description_paths(path: Path) -> tuple[Path, ...]:
+    """The TOML files that describe `path`: that of its own name, then that of its folder."""
+    places = (path.with_suffix(".toml"), path.parent / FOLDER_DESCRIPTION)
+    return tuple(dict.fromkeys(place for place in places if place.is_file()))
 
 
 def find_description(path: Path) -> Description | None:
     """The description of a recording, or None.
 
+    What the file of its own name says is laid over what that of its folder says, key by key.
+
     Raises:
         ValueError: it is not TOML, or says something unknown; the message lists what is known.
     """
-    found = description_path(path)
-    return None if found is None else read_description(found)
+    found = description_paths(path)
+    if not found:
+        return None
+    contents = [_content(place) for place in found]
+    for place, content in zip(found, contents, strict=True):
+        if len(found) == 1 or place.name == FOLDER_DESCRIPTION:
+            _checked(place, content)  # names the file whose key is wrong
+    if len(found) == 1:
+        return _checked(found[0], contents[0])
+    own, folder = contents
+    folder.pop("files", None)  # which other files are recordings says nothing of this one
+    return _checked(found[0], _laid_over(own, folder))
 
 
-def read_description(path: Path) -> Description:
-    """Read and check one description."""
+def _content(path: Path) -> dict[str, Any]:
     try:
-        return Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: expected TOML, but {error}; correct that line") from None
+
+
+def _checked(path: Path, content: dict[str, Any]) -> Description:
+    try:
+        return Description.model_validate(content)
     except ValidationError as error:
         lines = "; ".join(_explain(problem) for problem in error.errors())
         raise ValueError(f"{path}: expected a description of recordings, but {lines}") from None
+
+
+def _laid_over(own: dict[str, Any], folder: dict[str, Any]) -> dict[str, Any]:
+    """`own`, and what `folder` says beside it; channels take the place of an array."""
+    below = dict(folder)
+    for source, other in (("array", "channels"), ("channels", "array")):
+        if source in own:
+            below.pop(other, None)
+    both = {key: value for key, value in below.items() if key not in own}
+    for key, value in own.items():
+        under = below.get(key)
+        nested = isinstance(value, dict) and isinstance(under, dict)
+        both[key] = _laid_over(value, under) if nested and under is not None else value
+    return both
 
 
 def _explain(problem: object) -> str:

@@ -120,6 +120,33 @@ FORMATS = (
 )
 
 
+NO_WAY = (
+    "none; convert it to NWB, or describe arrays in .mat, .npz, .h5 or .zarr by a "
+    f"{FOLDER_DESCRIPTION}"
+)
+_NEUROCONV = "convert it to NWB with neuroconv"
+WAYS_OUT = {
+    ".ncs": f"Neuralynx, which is not read; {_NEUROCONV} (NeuralynxRecordingInterface)",
+    ".rhd": f"Intan, which is not read; {_NEUROCONV} (IntanRecordingInterface)",
+    ".rhs": f"Intan, which is not read; {_NEUROCONV} (IntanRecordingInterface)",
+    ".meta": f"SpikeGLX, which is not read; {_NEUROCONV} (SpikeGLXRecordingInterface, the lf band)",
+    ".pl2": f"PL2, which is not read; export it as .plx in OfflineSorter, or {_NEUROCONV}",
+    ".smrx": "64-bit Spike2, which is not read; export it in Spike2 as .smr (32-bit) or MATLAB",
+    ".tev": f"TDT, which is not read; {_NEUROCONV} (TdtRecordingInterface)",
+    ".bdf": "BDF, which is not read; save it as EDF or BrainVision, for instance with mne",
+    ".fif": "mne's own format, which is not read; save it as EDF or BrainVision with mne",
+    ".nev": "Blackrock's events; name the .ns1 to .ns6 file with the samples beside it",
+    ".eeg": "the samples of BrainVision; name the .vhdr file beside it",
+    ".vmrk": "the markers of BrainVision; name the .vhdr file beside it",
+    ".dat": "samples of Open Ephys; name the structure.oebin of its recording",
+}  # by suffix: what it is, and how it is read all the same
+
+
+def way_out(path: Path) -> str:
+    """What a file of a format that is not read is, and what to do; empty where that is unknown."""
+    return WAYS_OUT.get(path.suffix.lower(), "")
+
+
 def format_names() -> tuple[str, ...]:
     """The names of all formats, those of other packages last."""
     return extensions.names("formats", [kind.name for kind in FORMATS])
@@ -149,8 +176,7 @@ def open_recording(path: Path | str, lfp_path: str | None = None) -> Recording:
     if kind is None:
         raise ValueError(
             f"{path}: expected a recording of a known kind ({', '.join(format_names())}), but this "
-            "is none; convert it to NWB, or describe arrays in .mat, .npz, .h5 or .zarr by a "
-            f"{FOLDER_DESCRIPTION}"
+            f"is {way_out(path) or NO_WAY}"
         )
     recording: Recording = _call(kind, kind.reader, path, lfp_path)
     try:
@@ -208,6 +234,9 @@ def find_recordings(folder: Path | str) -> list[Path]:
             if arrays
             else ""
         )
+        unread = [path.name for path in candidates if way_out(path)]
+        if unread and not hint:
+            hint = f"; {unread[0]} is {way_out(Path(unread[0]))}"
         raise ValueError(
             f"{folder}: expected recordings ({', '.join(format_names())}) in this folder or below, "
             f"found none{hint or '; name another folder'}"

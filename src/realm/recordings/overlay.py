@@ -15,7 +15,7 @@ from realm.recordings.description import (
     BehaviorSeries,
     Channels,
     Description,
-    description_path,
+    description_paths,
 )
 from realm.recordings.fault import RecordingFaultError
 from realm.recordings.formats.arrays import behavior_file, behavior_of, column_names
@@ -49,7 +49,7 @@ def overlay(recording: Recording, description: Description) -> Recording:
     )
     kept = select(path, _relabelled(path, signal, channels), _kept(signal, used, channels))
     kept, others = split(path, kept, _neural(kept, channels), ["V"] * len(kept.channel_names))
-    files = [*recording.files, description_path(path)]
+    files = [*recording.files, *description_paths(path)]
     files += [behavior_file(path, series) for series in description.behavior.values()]
     return Recording(
         path,
@@ -57,7 +57,7 @@ def overlay(recording: Recording, description: Description) -> Recording:
         kept,
         (named, others, *recording.behavior_sources),
         recording.close,
-        tuple(dict.fromkeys(file for file in files if file is not None)),
+        tuple(dict.fromkeys(files)),
     )
 
 

@@ -15,8 +15,8 @@ from realm.recordings.description import (
     BehaviorSeries,
     Channels,
     Samples,
-    description_path,
-    read_description,
+    description_paths,
+    find_description,
 )
 from realm.recordings.description_draft import draft, listing
 from realm.recordings.fault import RecordingFaultError
@@ -32,10 +32,10 @@ def open_arrays(path: Path, lfp_path: str | None = None) -> Recording:
     Raises:
         ValueError: there is no description, or it does not fit the file.
     """
-    described = description_path(path)
-    description = None if described is None else read_description(described)
+    description = find_description(path)
     if description is None or description.samples is None:
-        raise ValueError(_undescribed(path, described or path.parent / FOLDER_DESCRIPTION))
+        described = description_paths(path)
+        raise ValueError(_undescribed(path, (*described, path.parent / FOLDER_DESCRIPTION)[0]))
     samples = description.samples
     if lfp_path is not None:
         samples = samples.model_copy(update={"array": lfp_path})
@@ -190,7 +190,7 @@ def grid_of(container: Container, series: ArraySeries, n_rows: int, what: str) -
             )
     if series.timestamps is None:
         assert rate is not None
-        return at_rate(rate, series.offset_s, n_rows)
+        return at_rate(rate, _offset_s(container, series, what), n_rows)
     stamps = _stamps(container, series, what)
     found = from_timestamps(container.path, series.timestamps, stamps, n_rows)
     if rate is not None:
@@ -247,4 +247,18 @@ def _stamps(container: Container, series: ArraySeries, what: str) -> NDArray[np.
     assert series.timestamps is not None
     stored = container.array(series.timestamps, f"the timestamps of {what}").read()
     scale = SECONDS_PER[series.time_unit]
-    return np.asarray(stored, dtype=np.float64).reshape(-1) * scale + series.offset_s
+    times: NDArray[np.float64] = np.asarray(stored, dtype=np.float64).reshape(-1) * scale
+    return times + _offset_s(container, series, what)
+
+
+def _offset_s(container: Container, series: ArraySeries, what: str) -> float:
+    """What is added to all times: the number of the description and that of the file."""
+    if series.offset is None:
+        return series.offset_s
+    stored = container.array(series.offset, f"the offset of {what}").read()
+    if stored.size != 1 or not np.isfinite(stored).all():
+        raise ValueError(
+            f"{container.path}: expected one number at {series.offset!r} for the offset of {what}, "
+            f"got {stored.reshape(-1)[:4]}; correct offset in the description"
+        )
+    return series.offset_s + float(stored.reshape(-1)[0]) * SECONDS_PER[series.time_unit]
