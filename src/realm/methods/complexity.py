@@ -17,6 +17,8 @@ from realm.methods.lags import Lags
 from realm.nn.adapters import parameter_key
 from realm.nn.mamba2 import Mamba2
 from realm.nn.patch_transformer import PatchEmbedding, PatchTransformer
+from realm.nn.published.mixer import PublishedMamba2
+from realm.nn.published.tokenizer import NeuralTokenizer
 from realm.nn.student import Student
 from realm.nn.teacher import Teacher
 from realm.nn.transformer import CausalTransformerEncoder
@@ -92,6 +94,11 @@ def _mixing(encoder: nn.Module) -> int:
     """What layers do without a matrix: decay, intake and readout of a state, or attention."""
     state_spaces = (module for module in encoder.modules() if isinstance(module, Mamba2))
     macs = sum(3 * m.n_heads * m.headdim * m.d_state for m in state_spaces)
+    for part in encoder.modules():
+        if isinstance(part, PublishedMamba2):  # its state is turned as well
+            macs += 4 * part.n_heads * part.headdim * part.d_state
+        elif isinstance(part, NeuralTokenizer):  # one convolution for all channels
+            macs += (part.channels - 1) * part.conv_weight.numel()
     if isinstance(encoder, CausalTransformerEncoder):
         # Keys are remembered as they came and turned anew in every bin: as much again.
         macs += 4 * len(encoder.blocks) * encoder.context_bins * encoder.d_model

@@ -32,6 +32,20 @@ class EncoderSettings(BaseModel):
         def d_model(self) -> int:
             """Width of the latents."""
 
+    @property
+    def latent_width(self) -> int:
+        """Numbers in a bin of what the encoder gives; the head reads them."""
+        return self.d_model
+
+    @property
+    def places(self) -> tuple[int, int] | None:
+        """Channels and bands, where it takes channels in fixed places and no session's adapter.
+
+        Such an encoder has a tokenizer. Called with `(features, share, vector)` it puts `vector`
+        (d_model,) in the place of this share (batch, time, 1) of each token.
+        """
+        return None
+
 
 class StreamingEncoder(Protocol):
     """What the student asks of a causal encoder, a module of torch."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from realm.nn.adapters import SessionAdapters, SessionInfo, parameter_key
+from realm.nn.places import ChannelPlaces
 
 
 class BehaviorHead(nn.Module):
@@ -81,13 +82,27 @@ if TYPE_CHECKING:
 
 
 class SessionModel(nn.Module):
-    """A model of several sessions, to which more can be added later."""
+    """A model of several sessions, to which more can be added later.
 
-    def __init__(self, d_model: int, sessions: Sequence[SessionInfo], behavior_dims: int) -> None:
+    `places`, where an encoder takes channels in fixed places: how many channels and bands.
+    """
+
+    adapters: SessionAdapters | ChannelPlaces
+
+    def __init__(
+        self,
+        d_model: int,
+        sessions: Sequence[SessionInfo],
+        behavior_dims: int,
+        places: tuple[int, int] | None = None,
+    ) -> None:
         super().__init__()
-        if not sessions:
+        if places is not None:
+            self.adapters = ChannelPlaces(*places)
+        elif sessions:
+            self.adapters = SessionAdapters(d_model, sessions[0].n_bands)
+        else:
             raise ValueError("expected at least one session, got none; pass one SessionInfo each")
-        self.adapters = SessionAdapters(d_model, sessions[0].n_bands)
         self.head = BehaviorHead(d_model, behavior_dims)
         for session in sessions:
             SessionModel.add_session(self, session)
@@ -112,7 +127,7 @@ class SessionModel(nn.Module):
     @property
     def d_model(self) -> int:
         """The width of the latents."""
-        return self.adapters.d_model
+        return self.head.linear.in_features
 
     def session_parameters(self, session_id: str) -> list[nn.Parameter]:
         """Return what calibration to one session trains: its adapter, and the head of all."""

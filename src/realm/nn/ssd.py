@@ -37,12 +37,14 @@ def ssd(
     C: Tensor,
     initial_state: Tensor | None = None,
     chunk: int = 50,
+    scaled: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Run the state space over a whole stretch of time, from one state to the next.
 
     x (b, l, h, p); dt (b, l, h), positive; A (h,), negative; B and C (b, l, n);
     initial_state (b, h, p, n), None for zeros. Returns y (b, l, h, p) and the final state
-    (b, h, p, n). `l` may be anything, zero included; `chunk` is the longest chunk used.
+    (b, h, p, n). `l` may be anything, zero included; `chunk` is the longest chunk used. Without
+    `scaled`, x enters the state as it is, not multiplied by dt.
 
     All arguments have one dtype; under autocast it is computed in float32. Splitting a stretch in
     two and handing the state over gives the same as the whole, to rounding; y at an instant never
@@ -53,29 +55,36 @@ def ssd(
     if torch.is_autocast_enabled(x.device.type):  # decays need the full precision
         x, dt, A, B, C, state = (t.float() for t in (x, dt, A, B, C, state))
         with torch.autocast(x.device.type, enabled=False):
-            return ssd(x, dt, A, B, C, state, chunk)
+            return ssd(x, dt, A, B, C, state, chunk, scaled)
     length = x.shape[1]
     if length <= RECURRENT_LENGTH:
-        return ssd_recurrence(x, dt, A, B, C, state)
+        return ssd_recurrence(x, dt, A, B, C, state, scaled)
     n_chunks = -(-length // chunk)
     q = -(-length // n_chunks)  # equal chunks, so that padding is shorter than n_chunks
     padding = n_chunks * q - length
     if padding:  # dt = 0 leaves the state as it is
         x = F.pad(x, (0, 0, 0, 0, 0, padding))
         dt, B, C = (F.pad(t, (0, 0, 0, padding)) for t in (dt, B, C))
-    y, final = _in_chunks(x, dt, A, B, C, state, q)
+    u = x * dt[..., None] if scaled else x
+    y, final = _in_chunks(u, dt, A, B, C, state, q)
     return y[:, :length], final
 
 
 def ssd_recurrence(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_state: Tensor | None = None
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    initial_state: Tensor | None = None,
+    scaled: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Run the definition one instant at a time; arguments and results as in `ssd`."""
     state = _zeros(x, B) if initial_state is None else initial_state
     outputs = []
     for t in range(x.shape[1]):
         decay = torch.exp((dt[:, t] * A).clamp(min=LOWEST_EXPONENT))  # (b, h)
-        u = dt[:, t, :, None] * x[:, t]  # (b, h, p)
+        u = dt[:, t, :, None] * x[:, t] if scaled else x[:, t]  # (b, h, p)
         state = decay[..., None, None] * state + u[..., None] * B[:, t, None, None]
         outputs.append((state * C[:, t, None, None]).sum(-1))  # (b, h, p)
     y = torch.stack(outputs, dim=1) if outputs else torch.zeros_like(x)
@@ -83,16 +92,16 @@ def ssd_recurrence(
 
 
 def _in_chunks(
-    x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor, q: int
+    u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor, q: int
 ) -> tuple[Tensor, Tensor]:
-    """Run the chunks: as `ssd`, for a length that `q` divides.
+    """Run the chunks: as `ssd`, for a length that `q` divides and inputs u (b, l, h, p).
 
     Exponents are clamped before `exp`: a decay of less than e^-60 is nothing, and `exp` of very
     negative numbers is slow on a CPU.
     """
-    b, length, h, p = x.shape
+    b, length, h, p = u.shape
     n, c = B.shape[-1], length // q
-    u = (x * dt[..., None]).reshape(b * c, q, h, p)
+    u = u.reshape(b * c, q, h, p)
     B, C = B.reshape(b * c, q, n), C.reshape(b * c, q, n)
     decay = (dt * A).reshape(b * c, q, h).cumsum(1)  # log decay since the chunk began
     by_head = decay.transpose(1, 2)  # (b c, h, q)

@@ -36,7 +36,7 @@ class Student(SessionModel):
         behavior_dims: int,
     ) -> None:
         encoder = causal_encoder(config)
-        super().__init__(int(encoder.d_model), sessions, behavior_dims)  # type: ignore[arg-type]
+        super().__init__(config.latent_width, sessions, behavior_dims, config.places)
         self.encoder: Any = encoder
 
     def forward(self, windows: Sequence[Windows]) -> StudentOutput:

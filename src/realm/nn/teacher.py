@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from realm.nn.adapters import SessionInfo, SessionReadout
 from realm.nn.encoders import EncoderSettings, bidirectional_encoder, causal_encoder
+from realm.nn.places import ChannelPlaces
 from realm.nn.session_model import SessionModel
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class Teacher(SessionModel):
         *,
         causal: bool = False,
     ) -> None:
-        super().__init__(config.d_model, sessions, behavior_dims)
-        self.readout = SessionReadout(config.d_model, sessions[0].n_bands, sessions)
+        super().__init__(config.latent_width, sessions, behavior_dims, config.places)
+        self.readout = SessionReadout(config.latent_width, sessions[0].n_bands, sessions)
         self.mask_vector = nn.Parameter(0.1 * torch.randn(config.d_model))
         self.encoder = causal_encoder(config) if causal else bidirectional_encoder(config)
 
@@ -70,16 +71,37 @@ class Teacher(SessionModel):
         """Return the latents (batch, time, d_model) of the windows, by default with all visible."""
         if masks is None:
             inputs = [self.adapters(w.features, w.session_id) for w in windows]
+        elif isinstance(self.adapters, ChannelPlaces):
+            return self._encode_tokens(windows, masks)
         else:
             inputs = [self._hide(w, mask) for w, mask in zip(windows, masks, strict=True)]
         return self.encoder(torch.cat(inputs))  # type: ignore[no-any-return]
 
-    def _hide(self, windows: Windows, mask: Tensor) -> Tensor:
+    def _encode_tokens(self, windows: Sequence[Windows], masks: Sequence[Tensor]) -> Tensor:
+        """Encode with an encoder that has a tokenizer: where all channels are hidden, its token is.
+
+        The tokenizer reads what the hidden token stood for, as published; where some channels are
+        hidden it does not read these.
+        """
+        inputs, shares = [], []
+        for group, mask in zip(windows, masks, strict=True):
+            self._check_mask(group, mask)
+            some = mask & ~mask.all(-1, keepdim=True)
+            visible = group.features.masked_fill(some[..., None], 0.0)
+            inputs.append(self.adapters(visible, group.session_id))
+            shares.append(mask.to(self.mask_vector.dtype).mean(-1, keepdim=True))
+        encoded: Tensor = self.encoder(torch.cat(inputs), torch.cat(shares), self.mask_vector)
+        return encoded
+
+    def _check_mask(self, windows: Windows, mask: Tensor) -> None:
         if mask.shape != windows.features.shape[:3]:
             raise ValueError(
                 f"expected a mask (batch, time, channels) of {tuple(windows.features.shape[:3])} "
                 f"for session {windows.session_id!r}, got {tuple(mask.shape)}"
             )
+
+    def _hide(self, windows: Windows, mask: Tensor) -> Tensor:
+        self._check_mask(windows, mask)
         visible = windows.features.masked_fill(mask[..., None], 0.0)
         hidden_share = mask.to(self.mask_vector.dtype).mean(-1, keepdim=True)  # (batch, time, 1)
         inputs: Tensor = self.adapters(visible, windows.session_id)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from realm import extensions
+from realm.streaming.published import PublishedSizes, PublishedStep
 from realm.streaming.weights import Reals, Sizes, StudentSizes
 
 GROUP = "encoders"
@@ -56,6 +57,7 @@ ENCODERS = {
     MAMBA2: Encoder("realm.nn.encoder:MAMBA2", StudentSizes),
     "gru": Encoder("realm.nn.recurrent:GRU"),
     "lstm": Encoder("realm.nn.recurrent:LSTM"),
+    "published": Encoder("realm.nn.published.encoder:PUBLISHED", PublishedSizes, PublishedStep),
     "transformer": Encoder("realm.nn.transformer:TRANSFORMER"),
 }
 
