@@ -20,6 +20,7 @@ from streaming.streaming_cases import RATE_HZ as BUNDLE_RATE_HZ
 
 pylsl = pytest.importorskip("pylsl")
 
+from realm.live.check import match  # noqa: E402
 from realm.live.clock import now_s  # noqa: E402
 from realm.live.loop import LiveLoop  # noqa: E402
 from realm.live.outputs import OutputInfo, Outputs  # noqa: E402
@@ -182,10 +183,8 @@ def test_blocks_do_not_change_when_the_next_is_read(name: str) -> None:
     ("sent", "message"),
     [
         ({"labels": None}, "a label for each of its 3 channels, got 0"),
-        ({"labels": ("a", "", "c")}, "a label for each of its 3 channels, got 2"),
-        ({"units": ()}, "one unit .* got none"),
-        ({"units": ("uV", "mV", "uV")}, "one unit .* got mV, uV"),
-        ({"units": ("furlong",) * 3}, "one unit .* got furlong"),
+        ({"units": ()}, "a unit .* got none"),
+        ({"units": ("furlong",) * 3}, "a unit .* got furlong"),
         ({"rate_hz": 0.0}, "regular rate"),
         ({"number": "string"}, "expected numbers"),
     ],
@@ -207,6 +206,26 @@ def test_what_the_command_line_says_arrives() -> None:
         np.testing.assert_array_equal(value, vars(expected)[key])
     assert make_sink("lsl:Decoded").name == "Decoded"  # type: ignore[attr-defined]
     assert make_sink("lsl").name == "realm"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("units", [("uV", "mV", "trigger"), ("uV", "mV", "")])
+def test_each_channel_has_its_unit_and_what_is_not_needed_may_have_any(
+    name: str, units: tuple[str, ...]
+) -> None:
+    sender = outlet(name, units=units)
+    info = patient(name).open()
+    fit = match(info, ("b", "a"), RATE_HZ)
+    np.testing.assert_allclose(fit.apply(np.array([[1.0, 2.0, 9.0]])), [[2e-3, 1e-6]])
+    with pytest.raises(ValueError, match=f"got '{units[2] or 'none'}'"):
+        match(info, ("a", "c"), RATE_HZ)
+    del sender
+
+
+def test_a_channel_without_a_label_may_be_there(name: str) -> None:
+    sender = outlet(name, labels=("a", "b", ""))
+    info = patient(name).open()
+    assert match(info, ("a", "b"), RATE_HZ).extra == ("",)
+    del sender
 
 
 def test_labels_and_unit_can_be_given(name: str) -> None:

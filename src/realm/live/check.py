@@ -34,7 +34,7 @@ class Fit(NamedTuple):
 
     columns: NDArray[np.int64]  # (channels,) the stream's column of each channel of the bundle
     width: int  # columns of the stream
-    volts: float  # in one unit of the stream
+    volts: float | Floats  # in one unit of the stream, or of each channel (channels,)
     extra: tuple[str, ...]  # channels that the bundle does not use
     reordered: bool
 
@@ -86,11 +86,6 @@ def match(info: StreamInfo, names: tuple[str, ...], rate_hz: float) -> Fit:
             + (f" and {_short(others)} unknown" if others else "")
             + "; name the channels of the source as the recording did"
         )
-    if info.unit not in UNITS:
-        raise ValueError(
-            f"{info.name}: expected samples in {', '.join(UNITS)}, got {info.unit!r}; correct the "
-            "unit that the source declares"
-        )
     if not abs(info.sampling_rate_hz / rate_hz - 1) <= NOMINAL_TOLERANCE:
         raise ValueError(
             f"{info.name}: expected {rate_hz:g} samples per second, as in the bundle, got "
@@ -98,7 +93,21 @@ def match(info: StreamInfo, names: tuple[str, ...], rate_hz: float) -> Fit:
         )
     columns = np.array([sent.index(name) for name in names], dtype=np.int64)
     extra = tuple(name for name in sent if name not in names)
-    return Fit(columns, len(sent), UNITS[info.unit], extra, bool((np.diff(columns) < 0).any()))
+    volts = _volts(info, columns)
+    return Fit(columns, len(sent), volts, extra, bool((np.diff(columns) < 0).any()))
+
+
+def _volts(info: StreamInfo, columns: NDArray[np.int64]) -> float | Floats:
+    """What one unit of the needed channels is in volts; other channels may have any unit."""
+    told = [info.units[at] for at in columns] if info.units else [info.unit]
+    wrong = sorted({unit or "none" for unit in told if unit not in UNITS})
+    if wrong:
+        raise ValueError(
+            f"{info.name}: expected samples in {', '.join(UNITS)}, got {', '.join(wrong)!r}; "
+            "correct the unit that the source declares, or say it with --unit"
+        )
+    volts = [UNITS[unit] for unit in told]
+    return volts[0] if len(set(volts)) == 1 else np.array(volts)
 
 
 def _short(names: list[str]) -> str:

@@ -185,7 +185,7 @@ class Decoding(Receiver):
         extra = f", {len(fit.extra)} more not used" if fit.extra else ""
         self._set_state(
             "checking",
-            f"{info.name} sends {len(fit.columns)} channels in {info.unit} at "
+            f"{info.name} sends {len(fit.columns)} channels in {info.unit or 'units of each'} at "
             f"{info.sampling_rate_hz:g} Hz{extra}",
         )
         self._follow_check()

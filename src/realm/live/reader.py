@@ -142,7 +142,7 @@ class Reader(threading.Thread):
         try:
             info = self._source.open()
             if self._unit is not None:
-                info = info._replace(unit=self._unit)
+                info = info._replace(unit=self._unit, units=())
             fit = match(info, self._names, self._rate_hz)
             self._connection += 1
             self._lost = ""

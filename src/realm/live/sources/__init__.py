@@ -22,6 +22,7 @@ class StreamInfo(NamedTuple):
     channel_names: tuple[str, ...]
     sampling_rate_hz: float  # nominal
     unit: str  # of the samples: V, mV, uV or nV
+    units: tuple[str, ...] = ()  # of each channel, where they are not all in `unit`
 
 
 class Block(NamedTuple):

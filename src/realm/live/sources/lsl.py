@@ -180,7 +180,10 @@ class LSLSource(Source):
                 "set its nominal_srate where it is sent"
             )
         self._dtype(info)
-        return StreamInfo(self.name, self._labels(info), rate, self._unit or self._told_unit(info))
+        labels, units = self._labels(info), [self._unit] if self._unit else self._told_units(info)
+        if len(set(units)) == 1:
+            return StreamInfo(self.name, labels, rate, units[0] or "")
+        return StreamInfo(self.name, labels, rate, "", tuple(unit or "" for unit in units))
 
     def _dtype(self, info: Any) -> np.dtype[Any]:
         dtypes = {getattr(pylsl, f"cf_{name}"): dtype for name, dtype in NUMBERS.items()}
@@ -194,7 +197,7 @@ class LSLSource(Source):
     def _labels(self, info: Any) -> tuple[str, ...]:
         count = info.channel_count()
         labels = self._channel_names or tuple(_per_channel(info, "label"))
-        if len(labels) != count or not all(labels):
+        if len(labels) != count or not any(labels):
             raise ValueError(
                 f"lsl:{self.name}: expected a label for each of its {count} channels, got "
                 f"{sum(map(bool, labels))}; write them to desc/channels/channel/label where the "
@@ -202,18 +205,18 @@ class LSLSource(Source):
             )
         return labels
 
-    def _told_unit(self, info: Any) -> str:
-        told = list(_per_channel(info, "unit")) or [""]
-        units = {standard_unit(each) for each in told}
-        unit = units.pop()
-        if units or unit is None:
+    def _told_units(self, info: Any) -> list[str]:
+        """The unit of each channel; as it is told where it is none of a potential."""
+        told = [*_per_channel(info, "unit"), *[""] * info.channel_count()][: info.channel_count()]
+        units = [standard_unit(each) or each for each in told]
+        if not any(standard_unit(each) for each in told):
             raise ValueError(
-                f"lsl:{self.name}: expected one unit for all channels, V, mV, uV or nV, got "
+                f"lsl:{self.name}: expected a unit for every channel, V, mV, uV or nV, got "
                 f"{', '.join(sorted({each or 'none' for each in told}))}; write it to "
                 "desc/channels/channel/unit where the stream is sent, or give it: "
                 f"lsl:{self.name}?unit=uV"
             )
-        return unit
+        return units
 
 
 def standard_unit(told: str) -> str | None:
