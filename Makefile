@@ -1,5 +1,6 @@
 # make demo   set up, then run the main job on simulated sessions (a few minutes)
 # make test   set up, then run all tests
+# make mutation   plant every fault in the decoder, also the slow ones; each must be found
 # make lint   formatting, lint and types, as in CI
 # make docs   the documentation as a site in site/, warnings are errors
 # make bench  the benchmarks, beside those of other libraries (ten minutes, a quiet machine)
@@ -17,13 +18,16 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 0
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test lint format docs bench lock test-lowest test-torch clean
+.PHONY: demo test mutation lint format docs bench lock test-lowest test-torch clean
 
 demo: $(READY)
 	$(BIN)/realm demo --jobs $(JOBS)
 
 test: $(READY)
 	$(BIN)/pytest -n $(JOBS)
+
+mutation: $(READY)
+	$(BIN)/pytest -n 0 tests/certify/test_certify_mutations.py tests/live/test_live_safety.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from realm.certify.check import Check, Effort, Finding, Signal, Trial
 from realm.certify.signals import draw_signal
 from realm.signal import SignalChain, SignalConfig
 from realm.streaming import Bundle, Decoded, StreamingDecoder, StreamState
+from realm.streaming.reference import make_reference
 from realm.streaming.weights import StudentSizes
 
 TINY = Effort(
@@ -37,6 +40,7 @@ def ordinary(samples: int, seed: int = 0) -> np.ndarray:
     return x
 
 
+@functools.cache
 def made_bundle(quorum: float = 0.5, lookahead_bins: int = 0) -> Bundle:
     """A fitted chain and a student of random weights."""
     names = [f"ch{i}" for i in range(CHANNELS)]
@@ -45,7 +49,7 @@ def made_bundle(quorum: float = 0.5, lookahead_bins: int = 0) -> Bundle:
     chain = chain.fit_normalization(chain.forward(training))
     sizes = StudentSizes(CHANNELS * chain.n_bands, 2, 1, 16, 8, 16, 2, 4)
     weights = random_weights(sizes, np.random.default_rng(0))
-    return Bundle(
+    made = Bundle(
         session_id="rat-<1>",
         subject="rat",
         chain=chain,
@@ -58,6 +62,13 @@ def made_bundle(quorum: float = 0.5, lookahead_bins: int = 0) -> Bundle:
         neutral=(0.0, -0.25),
         quorum=quorum,
     )
+
+    def exact(blocks: Iterator[np.ndarray]) -> np.ndarray:
+        return (
+            StreamingDecoder(made, "float64", True).forward(np.concatenate(list(blocks))).behavior
+        )
+
+    return dataclasses.replace(made, reference=make_reference(chain, exact))
 
 
 def trial_of(folder: Path, kind: Callable[..., StreamingDecoder] = StreamingDecoder) -> Trial:

@@ -28,18 +28,17 @@ from certify_cases import (
     trial_of,
 )
 
-from realm.certify import endurance, environment, exactness, faults, timing
+from realm.certify import endurance, environment, faults, files, network, timing
 from realm.certify.check import Check, Finding, Reading, Trial, at_least, at_most, not_measured
-from realm.certify.exactness import (
-    check_causality,
-    check_chunking,
-    check_precision,
-    check_resuming,
-    random_sizes,
-)
+from realm.certify.exactness import check_causality, check_chunking, check_resuming, random_sizes
 from realm.certify.faults import read_dead_channels
+from realm.certify.live_loop import check_live_loop
+from realm.certify.long_faults import check_long_faults
+from realm.certify.purity import check_purity
+from realm.certify.quality import check_quality
 from realm.certify.signals import read_likeness
 from realm.certify.timing import StepTimes, check_pace
+from realm.certify.trained import check_precision, check_reference
 from realm.streaming import Bundle, StreamingDecoder
 
 linux = pytest.mark.skipif(environment.resident_mb() is None, reason="reads Linux' /proc")
@@ -66,8 +65,13 @@ UNTIMED: list[Callable[[Trial], list[Finding]]] = [
     check_precision,
     faults.check_recovery,
     faults.check_quorum,
-    exactness.check_integrity,
-    environment.check_sockets,
+    check_reference,
+    check_long_faults,
+    check_purity,
+    check_quality,
+    check_live_loop,
+    files.check_integrity,
+    network.check_sockets,
 ]
 
 
@@ -116,8 +120,11 @@ def test_a_decoder_that_hears_nothing_does_not_pass_by_agreeing(plain: Path) -> 
 
 
 def test_a_loader_that_does_not_verify_fails(plain: Path) -> None:
-    findings = exactness.check_integrity(trial_of(plain), lambda path: path.exists())
-    assert failed(findings) == {"damaged copies that loaded"}
+    findings = files.check_integrity(trial_of(plain), lambda path: path.exists())
+    assert failed(findings) == {
+        "damaged copies that loaded",
+        "edited manifests that loaded",
+    }
 
 
 def test_another_bundle_in_the_folder_is_seen(plain: Path) -> None:
@@ -125,14 +132,12 @@ def test_another_bundle_in_the_folder_is_seen(plain: Path) -> None:
     trial = dataclasses.replace(
         trial_of(plain), make=lambda precision, plain: StreamingDecoder(other, precision, plain)
     )
-    assert failed(exactness.check_integrity(trial)) == {
-        "files that differ from the examined decoder"
-    }
+    assert failed(files.check_integrity(trial)) == {"files that differ from the examined decoder"}
 
 
 def test_damage_is_damage() -> None:
-    files, rng = {"a": bytes(range(200)), "b": b"x" * 100}, np.random.default_rng(0)
-    assert all(exactness.damaged(files, rng) != files for _ in range(300))
+    given, rng = {"a": bytes(range(200)), "b": b"x" * 100}, np.random.default_rng(0)
+    assert all(files.damaged(given, rng) != given for _ in range(300))
 
 
 def test_without_a_quorum_there_is_nothing_to_check(tmp_path: Path) -> None:
@@ -248,18 +253,16 @@ class CallsByItself(StreamingDecoder):
 
 
 def test_a_socket_of_python_is_seen(plain: Path) -> None:
-    names = failed(environment.check_sockets(trial_of(plain, Calls)))
+    names = failed(network.check_sockets(trial_of(plain, Calls)))
     assert names >= {"uses of sockets by Python"}
-    if environment.socket_inodes() is not None:
+    if network.socket_inodes() is not None:
         assert names >= {"sockets opened", "sockets listening"}
 
 
 @linux
 def test_a_socket_of_a_library_is_seen(plain: Path) -> None:
     try:
-        assert failed(environment.check_sockets(trial_of(plain, CallsByItself))) == {
-            "sockets opened"
-        }
+        assert failed(network.check_sockets(trial_of(plain, CallsByItself))) == {"sockets opened"}
     finally:
         socket.socket(fileno=CallsByItself.opened.pop()).close()
 
@@ -268,11 +271,11 @@ def test_where_there_is_no_proc_nothing_is_passed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Path
 ) -> None:
     assert environment.resident_mb(tmp_path) is None
-    assert environment.socket_inodes(tmp_path) is None
-    assert environment.listening_inodes(tmp_path) is None
-    monkeypatch.setattr(environment, "socket_inodes", lambda: None)
+    assert network.socket_inodes(tmp_path) is None
+    assert network.addresses(tmp_path) is None
+    monkeypatch.setattr(network, "socket_inodes", lambda *_: None)
     monkeypatch.setattr(endurance, "resident_mb", lambda: None)
-    findings = environment.check_sockets(trial_of(plain))
+    findings = network.check_sockets(trial_of(plain))
     assert failed(findings) == {"sockets opened", "sockets listening"}
     assert "memory slope" in failed(endurance.check_endurance(trial_of(plain)))
 

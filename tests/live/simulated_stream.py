@@ -9,16 +9,14 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
-from unittest import mock
 
 import numpy as np
 from live_cases import PER_BIN, RATE_HZ, bundle, signal
 
 from benchmarks.made_up import random_weights
 from realm.live.check import Fit
-from realm.live.clock import AHEAD_S
+from realm.live.clock import AHEAD_S, simulated
 from realm.live.decoding import Decoding
 from realm.live.outputs import OutputInfo, Outputs
 from realm.live.queues import Outlet
@@ -93,20 +91,6 @@ class Clock:
     def __call__(self) -> float:
         return self.now_s
 
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Every part of a live stream reads this clock."""
-        modules = ("clock", "decoding", "stream", "rehearsal", "reader")
-        with mock.patch.multiple("realm.live.clock", now_s=self):
-            patches = [mock.patch(f"realm.live.{name}.now_s", self) for name in modules]
-            for patch in patches:
-                patch.start()
-            try:
-                yield
-            finally:
-                for patch in patches:
-                    patch.stop()
-
 
 class Last(NamedTuple):
     """The last row that an effector got."""
@@ -179,7 +163,7 @@ class Simulation:
         self.open_s = 0.0  # when a refused source is opened again
         self.lag_s, self.frozen_s, self.number = 0.0, None, 0
         self.history: list[str] = []
-        with self.clock.in_use():
+        with simulated(self.clock):
             self.status = Status()
             self.decoding = Decoding(
                 small_decoder(),
@@ -207,7 +191,7 @@ class Simulation:
 
     def run(self, faults: list[tuple[str, float]], good_s: float = 1.0) -> None:
         """Faults one after the other, each for a time; then good data, and the end."""
-        with self.clock.in_use():
+        with simulated(self.clock):
             for kind, seconds in [("good", 0.3), *faults]:
                 self.history.append(kind)
                 self.frozen_s, self.lag_s = None, self.lag_s if kind == "slow" else 0.0

@@ -13,18 +13,19 @@ from typing import Any, NamedTuple
 from realm import extensions
 from realm.certify.check import Check, Curve, Effort, Finding, Part, Reading, Trial, not_measured
 from realm.certify.endurance import check_endurance
-from realm.certify.environment import check_sockets, machine, versions
-from realm.certify.exactness import (
-    check_causality,
-    check_chunking,
-    check_integrity,
-    check_precision,
-    check_resuming,
-)
+from realm.certify.environment import machine, versions
+from realm.certify.exactness import check_causality, check_chunking, check_resuming
 from realm.certify.faults import check_quorum, check_recovery, read_dead_channels
+from realm.certify.files import check_integrity
+from realm.certify.live_loop import check_live_loop
+from realm.certify.long_faults import check_long_faults
+from realm.certify.network import check_sockets
 from realm.certify.page import render
+from realm.certify.purity import check_purity
+from realm.certify.quality import check_quality
 from realm.certify.signals import draw_signal, read_likeness, read_signal, read_truth
 from realm.certify.timing import check_pace, check_start
+from realm.certify.trained import check_precision, check_reference
 from realm.files import make_folder, write_json, write_text
 from realm.streaming import Bundle, StreamingDecoder
 
@@ -36,16 +37,21 @@ Report = Callable[[str, int, int], None]  # title of the part, done, of
 PARTS = (
     Part("Signal", "Is this signal like the signal of the training?", read_likeness),
     Part("Bundle", "Are the files whole, and is damage found?", check_integrity),
+    Part("Reference", "Is what runs live what was trained?", check_reference),
     Part("Causality", "Can a later sample change an earlier output?", check_causality),
     Part(
         "Chunks", "Does the output depend on how the samples are cut into chunks?", check_chunking
     ),
     Part("Resuming", "Does a saved stream resume with the same outputs?", check_resuming),
+    Part("Purity", "Is what is passed in left alone, and nothing else remembered?", check_purity),
     Part("Precision", "Does the live decoder agree with the exact one?", check_precision),
     Part("Faults", "Is the output finite during faults, and soon right again?", check_recovery),
+    Part("Long faults", "Is a channel that was bad for long trusted again?", check_long_faults),
+    Part("Quality", "Does the record of each bin say what was wrong?", check_quality),
     Part("Quorum", "Is the output neutral when too few channels are good?", check_quorum),
     Part("Dead channels", "How much of the output is left when channels die?", read_dead_channels),
     Part("Accuracy", "How well is the behavior of the recording decoded?", read_truth),
+    Part("Live loop", "Is the last row safe whatever arrives?", check_live_loop),
     Part("Start", "How long after a start comes the first output?", check_start),
     Part("Real pace", "Is each step in time when samples come as from an amplifier?", check_pace),
     Part("Endurance", "Do latency and memory stay constant?", check_endurance),
@@ -144,15 +150,13 @@ def examine(
 
 
 def _findings(part: Part, trial: Trial) -> list[Finding]:
-    """What a part finds; an error of another package's part is a check that is not passed."""
-    if not part.added_by:
-        return part.run(trial)
+    """What a part finds; a part that ends with an error is a check that is not passed."""
     try:
         findings = part.run(trial)
         if not all(isinstance(found, Check | Reading | Curve) for found in findings):
             raise TypeError("expected only Check, Reading and Curve")
     except Exception as error:
-        why = f"{part.added_by} failed with {type(error).__name__}: {error}"
+        why = f"{part.added_by or 'it'} failed with {type(error).__name__}: {error}"
         return [not_measured(part.title, "", 0, why)]
     return findings
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realm.streaming import StreamingDecoder
+from realm.streaming.folder import MANIFEST
 from realm.streaming.runtime import Precision
 
 SHORTEST_S = 20.0  # of signal, which the checks of recovery need
@@ -30,6 +33,7 @@ class Check(NamedTuple):
     limit: float
     rule: str  # "at most" or "at least"
     detail: str
+    catches: str = ""  # what is wrong with a decoder that fails
 
 
 class Reading(NamedTuple):
@@ -56,19 +60,23 @@ class Curve(NamedTuple):
 Finding = Check | Reading | Curve
 
 
-def at_most(name: str, value: float, unit: str, limit: float, detail: str) -> Check:
+def at_most(
+    name: str, value: float, unit: str, limit: float, detail: str, catches: str = ""
+) -> Check:
     """A check that passes up to the limit; a value that is not a number fails."""
-    return _check(name, value, unit, limit, "at most", bool(value <= limit), detail)
+    return _check(name, value, unit, limit, "at most", bool(value <= limit), detail, catches)
 
 
-def at_least(name: str, value: float, unit: str, limit: float, detail: str) -> Check:
+def at_least(
+    name: str, value: float, unit: str, limit: float, detail: str, catches: str = ""
+) -> Check:
     """A check that passes from the limit on; a value that is not a number fails."""
-    return _check(name, value, unit, limit, "at least", bool(value >= limit), detail)
+    return _check(name, value, unit, limit, "at least", bool(value >= limit), detail, catches)
 
 
-def not_measured(name: str, unit: str, limit: float, why: str) -> Check:
+def not_measured(name: str, unit: str, limit: float, why: str, catches: str = "") -> Check:
     """A check that could not be done: it is not passed, since nothing is known."""
-    return Check(name, False, None, unit, limit, "at most", f"not measured: {why}")
+    return Check(name, False, None, unit, limit, "at most", f"not measured: {why}", catches)
 
 
 def reading(name: str, value: float, unit: str, detail: str) -> Reading:
@@ -77,12 +85,19 @@ def reading(name: str, value: float, unit: str, detail: str) -> Reading:
 
 
 def _check(
-    name: str, value: float, unit: str, limit: float, rule: str, passed: bool, detail: str
+    name: str,
+    value: float,
+    unit: str,
+    limit: float,
+    rule: str,
+    passed: bool,
+    detail: str,
+    catches: str,
 ) -> Check:
     known = _known(value)
     if known is None:
         detail = f"the value is {value}; {detail}"
-    return Check(name, passed and known is not None, known, unit, limit, rule, detail)
+    return Check(name, passed and known is not None, known, unit, limit, rule, detail, catches)
 
 
 def _known(value: Any) -> float | None:
@@ -104,6 +119,29 @@ class Effort(NamedTuple):
 
 QUICK = Effort(25, 30.0, 1, 3, 40, 6.0, 0.05, 60.0)
 FULL = Effort(500, 120.0, 5, 10, 500, 60.0, 1.0, 3600.0)
+
+
+class Clock(NamedTuple):
+    """When outputs are due, by the manifest alone."""
+
+    samples_per_bin: Fraction
+    lookahead_bins: int
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """The clock of the bundle in this folder."""
+        facts = json.loads((folder / MANIFEST).read_text())
+        bin_ms, rate = facts["bins"]["bin_ms"], facts["channels"]["sampling_rate_hz"]
+        per_bin = Fraction(str(float(bin_ms))) * Fraction(str(float(rate))) / 1000
+        return cls(per_bin, int(facts["bins"]["lookahead_bins"]))
+
+    def outputs(self, n_samples: int) -> int:
+        """How many outputs may and must be there after this many samples."""
+        return max(0, int(n_samples / self.samples_per_bin) - self.lookahead_bins)
+
+    def samples(self, n_bins: int) -> int:
+        """How many samples complete this many bins."""
+        return -int(-n_bins * self.samples_per_bin // 1)
 
 
 class Signal(NamedTuple):
@@ -146,6 +184,11 @@ class Trial:
     def rate_hz(self) -> float:
         """Rate of the samples."""
         return self.decoder.sampling_rate_hz
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Which outputs the clock allows; from the manifest, not from the decoder."""
+        return Clock.of(self.folder)
 
     @cached_property
     def usable(self) -> NDArray[np.int64]:

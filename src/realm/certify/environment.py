@@ -1,4 +1,4 @@
-"""The machine, this process, and its sockets."""
+"""The machine, its load, and the memory of this process."""
 
 from __future__ import annotations
 
@@ -6,19 +6,14 @@ import contextlib
 import ctypes
 import os
 import platform
-import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import realm
-from realm.certify.check import Finding, Trial, at_most, not_measured
 
 PROC = Path("/proc/self")
-LISTENING = "0A"  # the state in /proc/net/tcp
 NOT_HERE = f"this check reads {PROC}, which is missing; run it on Linux"
-WATCHED_S = 3.0  # of signal that is decoded while sockets are watched
-EVERY = 20  # bins between two readings of the open files
 LIBRARIES = ("numpy", "scipy", "numba", "safetensors")
 CPU = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
@@ -90,113 +85,3 @@ def give_memory_back() -> None:
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def socket_inodes(proc: Path = PROC) -> set[str] | None:
-    """Sockets that this process has open."""
-    try:
-        names = os.listdir(proc / "fd")
-    except OSError:
-        return None
-    found = set()
-    for name in names:
-        try:
-            target = os.readlink(proc / "fd" / name)
-        except OSError:  # closed meanwhile
-            continue
-        if target.startswith("socket:["):
-            found.add(target[len("socket:[") : -1])
-    return found
-
-
-def listening_inodes(proc: Path = PROC) -> set[str] | None:
-    """Sockets of this machine's network namespace that wait for TCP connections."""
-    found, read = set(), 0
-    for name in ("tcp", "tcp6"):
-        try:
-            lines = (proc / "net" / name).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        read += 1
-        found |= {columns[9] for columns in map(str.split, lines) if columns[3] == LISTENING}
-    return found if read else None
-
-
-_watching: list[SocketWatch] = []
-_hooked: list[bool] = []
-
-
-class SocketWatch:
-    """Records the use of sockets inside a `with` block.
-
-    By two ways: Python's audit events, which show every use of its `socket` module, and the list of
-    open files that Linux keeps, which shows sockets that a library opens itself.
-
-    Attributes:
-        events: audit events, such as "socket.connect".
-        opened, listening: numbers of sockets that were not there before; None where unknown.
-    """
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.opened: set[str] | None = set()
-        self.listening: set[str] | None = set()
-        self._before: set[str] = set()
-
-    def __enter__(self) -> Self:
-        if not _hooked:  # a hook cannot be removed, so there is only one
-            sys.addaudithook(_hook)
-            _hooked.append(True)
-        self._before = socket_inodes() or set()
-        _watching.append(self)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.look()
-        _watching.remove(self)
-
-    def look(self) -> None:
-        """Read which sockets are open now."""
-        ours, all_listening = socket_inodes(), listening_inodes()
-        new = None if ours is None else ours - self._before
-        if self.opened is not None:
-            self.opened = None if new is None else self.opened | new
-        if self.listening is not None:
-            found = None if new is None or all_listening is None else new & all_listening
-            self.listening = None if found is None else self.listening | found
-
-
-def _hook(event: str, _: Any) -> None:
-    if _watching and event.startswith("socket."):
-        for watch in _watching:
-            watch.events.append(event)
-
-
-def check_sockets(trial: Trial) -> list[Finding]:
-    """Load, decode bin by bin, save and restore the state, and watch for sockets."""
-    x = trial.piece(trial.rng("sockets"), WATCHED_S)
-    with SocketWatch() as watch:
-        decoder = trial.make("float32", False)
-        state = decoder.initial_state()
-        per_bin = max(1, round(trial.rate_hz * decoder.bin_ms / 1000))
-        for number, start in enumerate(range(0, len(x), per_bin)):
-            _, state = decoder.step(x[start : start + per_bin], state)
-            if number % EVERY == 0:
-                watch.look()
-        decoder.state_from_bytes(decoder.state_to_bytes(state))
-    return judged(watch)
-
-
-def judged(watch: SocketWatch) -> list[Finding]:
-    """The checks of what was recorded."""
-    seen = f": {', '.join(sorted(set(watch.events)))}" if watch.events else ""
-    findings: list[Finding] = [
-        at_most("uses of sockets by Python", len(watch.events), "events", 0, f"audit events{seen}")
-    ]
-    for name, found in (("opened", watch.opened), ("listening", watch.listening)):
-        if found is None:
-            findings.append(not_measured(f"sockets {name}", "sockets", 0, NOT_HERE))
-            continue
-        text = "of this process while it loaded and decoded, from the system's list"
-        findings.append(at_most(f"sockets {name}", len(found), "sockets", 0, text))
-    return findings

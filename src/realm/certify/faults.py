@@ -111,7 +111,8 @@ def check_recovery(trial: Trial) -> list[Finding]:
         outputs += sum(found.size for _, found, _ in pairs)
         findings += _judged(trial, FAULTS[number], pairs)
     detail = f"{outputs} numbers under {len(FAULTS)} kinds of faults"
-    return [at_most("outputs that are not finite", odd, "numbers", 0, detail), *findings]
+    catches = "NaN or infinity that reaches an effector"
+    return [at_most("outputs that are not finite", odd, "numbers", 0, detail, catches), *findings]
 
 
 def _pair(trial: Trial, fault: Fault, rng: np.random.Generator) -> Pair:
@@ -140,6 +141,7 @@ def _judged(trial: Trial, fault: Fault, pairs: list[Pair]) -> list[Finding]:
             SMALLEST_R2,
             f"output compared with that of the clean stream, from {ALLOWED_S:g} s after the fault "
             f"on; random places: {n}",
+            "a filter or student that keeps a trace of this fault",
         ),
         reading(
             f"back after {fault.name}",
@@ -171,6 +173,7 @@ def check_quorum(trial: Trial) -> list[Finding]:
             0,
             f"with {most + 1} of {len(alive)} channels lost, every output is the neutral value and "
             f"flagged; with {most} lost, none is (quorum {100 * bundle.quorum:g}%)",
+            "movement decoded from too few channels, or none where there are enough",
         )
     ]
 

@@ -117,6 +117,8 @@ def _row(found: Mapping[str, Any], detail: str) -> str:
         limit = f"{found['rule']} {number(found['limit'])}"
     value = "–" if found["value"] is None else f"{number(found['value'])} {found['unit']}"
     said = f"<div>{_text(detail)}</div>" if detail else ""
+    if found.get("catches"):
+        said = f"<div>would catch: {_text(found['catches'])}</div>{said}"
     return (
         f'<tr><td><span class="{kind}">{word}</span></td><td>{_text(found["name"])}{said}</td>'
         f'<td class="n">{_text(value)}</td><td>{_text(limit)}</td></tr>'

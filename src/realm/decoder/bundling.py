@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from realm.nn.encoders import kind_of, trained_encoder
 from realm.nn.student import Student
 from realm.streaming.bundle import Bundle
 from realm.streaming.encoders import sizes_of
+from realm.streaming.reference import make_reference
 from realm.versions import versions
 
 AT_REST = ("velocity", "speed")  # targets whose neutral value is zero: stand still
@@ -80,7 +83,19 @@ def bundle_decoder(
         quorum=quorum,
         versions=versions(PACKAGES),
         provenance={"recipe": recipe.resolved(), **(provenance or {})},
+        reference=make_reference(chain, partial(_decoded, decoder, chosen)),
     )
+
+
+def _decoded(
+    decoder: Decoder, session_id: str, blocks: Iterator[NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """What the trained decoder gives for blocks of one stream, (bins, dims)."""
+    state, parts = decoder.initial_state(session_id), []
+    for block in blocks:
+        decoded, state = decoder.step(block, state)
+        parts.append(decoded.behavior)
+    return np.concatenate(parts).astype(np.float64)
 
 
 def _weights(student: Student, kind: str, session_id: str) -> dict[str, NDArray[np.float64]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +26,21 @@ def now_s() -> float:
     It never jumps and is shared by all processes of a machine. It is liblsl's clock too, so that
     LSL's time stamps need no conversion on Linux.
     """
-    return time.monotonic()
+    return _clock()
+
+
+_clock: Callable[[], float] = time.monotonic
+
+
+@contextmanager
+def simulated(clock: Callable[[], float]) -> Iterator[None]:
+    """Every part of a live stream reads this clock, in a `with` block; nothing waits by it."""
+    global _clock
+    before, _clock = _clock, clock
+    try:
+        yield
+    finally:
+        _clock = before
 
 
 def check_clock(times_s: NDArray[np.float64], source: str) -> None:

@@ -88,6 +88,11 @@ class Decoding(Receiver):
             self._give_late_rows()
         return True
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be processed."""
+        return self._queue.empty
+
     def finish(self) -> None:
         """Decode what waits; the last row is neutral. What cannot be decoded is counted.
 

@@ -73,7 +73,7 @@ def _check(state: LiveState, decoder: StreamingDecoder) -> None:
     )
     bins = state.bins
     whole = min(state.next_bin, bins.base, bins.heard, state.approved) >= 0
-    if not whole or state.approved > 1 or {bins.heard} != decoder.heard(state.stream):
+    if not whole or state.approved > 1 or {bins.heard} != decoder.samples_heard(state.stream):
         raise ValueError(
             "state: expected counts of samples and bins that agree, got others; " + ADVICE
         )

@@ -21,6 +21,8 @@ import numpy as np
 from realm.signal import SignalChain
 from realm.streaming.encoders import MAMBA2, sizes_of
 from realm.streaming.folder import MANIFEST, Arrays, Content, read_folder, render, write_folder
+from realm.streaming.reference import NAME as OUTPUTS
+from realm.streaming.reference import Reference, read_reference
 from realm.streaming.strict import entries, number, numbers, text, texts, whole
 from realm.streaming.weights import Sizes, Weights, check_weights
 
@@ -48,6 +50,8 @@ class Bundle:
         neutral: the output, in units, where there is too little signal to decode.
         quorum: the least share of usable channels that must be good for an output.
         versions, provenance: what made it, for people.
+        reference: what the trained decoder gave on a stated signal; None in bundles of earlier
+            versions.
 
     Raises:
         ValueError: the parts do not fit together.
@@ -66,6 +70,7 @@ class Bundle:
     quorum: float = 0.5
     versions: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    reference: Reference | None = None
 
     def __post_init__(self) -> None:
         check_weights(self.weights, self.sizes)
@@ -150,8 +155,11 @@ class Bundle:
             "versions": dict(self.versions),
             "provenance": dict(self.provenance),
         }
+        told = self.reference
+        facts |= {} if told is None else {"reference": told.facts}
         filters = {FILTERS + name: array for name, array in self.chain.coefficients().items()}
-        return Content(facts, arrays | filters, dict(self.weights))
+        outputs = None if told is None else {OUTPUTS: told.outputs}
+        return Content(facts, arrays | filters, dict(self.weights), outputs)
 
 
 def _assembled(content: Content) -> dict[str, Any]:
@@ -168,6 +176,7 @@ def _assembled(content: Content) -> dict[str, Any]:
         "signal",
         "versions",
         "provenance",
+        *(["reference"] if content.reference is not None else []),
     )
     session = entries(facts["session"], "session", "session_id", "subject")
     behavior = entries(facts["behavior"], "behavior", "names", "unit", "target", "neutral")
@@ -195,7 +204,13 @@ def _assembled(content: Content) -> dict[str, Any]:
         "quorum": number(facts["quorum"], "quorum", 0.0, 1.0),
         "versions": {k: text(v, f"versions.{k}") for k, v in versions.items()},
         "provenance": provenance,
+        "reference": _reference(facts, content, len(names)),
     }
+
+
+def _reference(facts: dict[str, Any], content: Content, dims: int) -> Reference | None:
+    arrays = content.reference
+    return None if arrays is None else read_reference(facts["reference"], arrays, dims)
 
 
 def _sizes(facts: object, features: int, behavior: int) -> Sizes:

@@ -174,7 +174,7 @@ class StreamingDecoder:
                 `advice`.
         """
         check_range(state, 0, advice)
-        heard = self.heard(state)
+        heard = self.samples_heard(state)
         if len(heard) > 1 or {state.bins} != {self.bundle.chain.n_bins(each) for each in heard}:
             raise ValueError(
                 f"state: expected as many bins as {min(heard)} samples complete, got {state.bins}; "
@@ -182,7 +182,7 @@ class StreamingDecoder:
             )
 
     @staticmethod
-    def heard(state: StreamState) -> set[int]:
+    def samples_heard(state: StreamState) -> set[int]:
         """How many samples the stages of the signal chain have heard: one, if all is well."""
         return {part.n_samples for part in state.signal.stages if hasattr(part, "n_samples")}
 

@@ -29,13 +29,14 @@ FORMAT = "realm-bundle"
 SCHEMA = 1
 MANIFEST = "bundle.json"
 ROLES = ("signal", "student")
+OPTIONAL = "reference"  # a role that bundles of earlier versions do not have
 LARGEST_MANIFEST = 4 << 20  # bytes
 LARGEST_TENSORS = 768 << 20
 AGAIN = "copy the whole folder again, or make the bundle again"
 # What an interrupted save may leave behind; never opened, removed by the next save.
 LEFTOVER = re.compile(
-    r"(signal|student)-[0-9a-f]{16}\.safetensors"
-    r"|\.((signal|student)-[0-9a-f]{16}\.safetensors|bundle\.json)\.[0-9a-f]{8}\.part"
+    r"(signal|student|reference)-[0-9a-f]{16}\.safetensors"
+    r"|\.((signal|student|reference)-[0-9a-f]{16}\.safetensors|bundle\.json)\.[0-9a-f]{8}\.part"
 )
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -47,6 +48,7 @@ class Content(NamedTuple):
     facts: dict[str, Any]  # the manifest without format, schema, hash and files
     signal: Arrays
     student: Arrays
+    reference: Arrays | None = None
 
 
 def render(content: Content) -> dict[str, bytes]:
@@ -57,7 +59,9 @@ def render(content: Content) -> dict[str, bytes]:
     """
     files: dict[str, bytes] = {}
     listed: dict[str, Any] = {}
-    for role, arrays in (("signal", content.signal), ("student", content.student)):
+    roles = [("signal", content.signal), ("student", content.student)]
+    roles += [] if content.reference is None else [(OPTIONAL, content.reference)]
+    for role, arrays in roles:
         data = save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
         digest = hashlib.sha256(data).hexdigest()
         files[f"{role}-{digest[:16]}.safetensors"] = data
@@ -112,8 +116,10 @@ def read_folder(folder: Path | str) -> Content:
     path = folder / MANIFEST
     facts = parse(_read(path, LARGEST_MANIFEST), str(path))
     _check_head(facts, str(path))
-    listed = entries(facts.pop("files"), f"{path}, files", *ROLES)
-    tensors = {role: _tensors(folder, role, listed[role]) for role in ROLES}
+    files = facts.pop("files")
+    roles = (*ROLES, *([OPTIONAL] if isinstance(files, dict) and OPTIONAL in files else []))
+    listed = entries(files, f"{path}, files", *roles)
+    tensors = {role: _tensors(folder, role, listed[role]) for role in roles}
     return Content(facts, **tensors)
 
 
