@@ -80,6 +80,16 @@ def external_link(file: h5py.File) -> None:
     file[f"{LFP}/data"] = h5py.ExternalLink("other.nwb", "/data")
 
 
+def external_regions(file: h5py.File) -> None:
+    """An enumerated column whose words lie in another file, by a reference."""
+    table = file["general/extracellular_ephys/electrodes"]
+    words = file.create_dataset("words", (10,), "S8", external=[("/dev/null", 0, 80)])
+    n = len(table["id"])
+    del table["location"]
+    table["location"] = np.zeros(n, np.uint8)
+    table["location"].attrs["elements"] = words.ref
+
+
 def external_storage(file: h5py.File) -> None:
     del file[f"{LFP}/data"]
     file.create_dataset(f"{LFP}/data", (100, 5), "i2", external=[("/dev/null", 0, 1000)])
@@ -163,6 +173,7 @@ CASES: dict[str, tuple[Change, list[str]]] = {
     ),
     "too few electrodes": (electrodes, ["as many electrodes as channels", "3 electrodes"]),
     "external link": (external_link, ["inside this file", "other.nwb", "export"]),
+    "external words": (external_regions, ["inside this file", "words", "export"]),
     "external storage": (external_storage, ["inside this file", "other files", "export"]),
     "links in a circle": (circle, ["circle", "export"]),
     "not NWB": (no_attribute("/", "nwb_version"), ["expected an NWB 2 file", "convert"]),

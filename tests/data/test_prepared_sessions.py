@@ -102,3 +102,28 @@ def test_prepared_with_other_settings_is_replaced(recording_path: Path, tmp_path
     for signal in (SIGNAL, SignalConfig(bin_ms=20.0)):
         path = prepare_session(recording_path, tmp_path, signal, DATA)
     assert PreparedSession.load(path).n_bins == 3000
+
+
+@pytest.mark.parametrize(
+    "name", ["features/values", "features/filled", "behavior/values", "chain/arrays/guard_scale"]
+)
+def test_a_number_that_was_changed_is_found(
+    prepared: PreparedSet, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "changed.h5"
+    shutil.copy(prepared["simA_day0"].path, path)
+    PreparedSession.load(path)
+    with h5py.File(path, "r+") as file:
+        file[name][0] = np.nextafter(np.asarray(file[name][0]), np.inf, dtype=file[name].dtype)
+    with pytest.raises(ValueError, match=r"changed\.h5.*SHA-256"):
+        PreparedSession.load(path)
+
+
+def test_a_file_of_an_earlier_version_has_no_hash_and_is_read(
+    prepared: PreparedSet, tmp_path: Path
+) -> None:
+    path = tmp_path / "old.h5"
+    shutil.copy(prepared["simA_day0"].path, path)
+    with h5py.File(path, "r+") as file:
+        del file["provenance"].attrs["content_sha256"]
+    assert PreparedSession.load(path).n_bins == prepared["simA_day0"].n_bins

@@ -80,6 +80,41 @@ def nudge(arrays: dict[str, np.ndarray], by: float) -> None:
     arrays["filter/notch"] = arrays["filter/notch"] + by
 
 
+@pytest.mark.parametrize("scale", [1e-9, 0.5, 2.0, 1e200])
+@pytest.mark.parametrize("how", ["a whole section", "one up, one down", "unstable"])
+def test_no_other_filter_runs_than_the_one_that_is_verified(
+    folder: Path, scale: float, how: str
+) -> None:
+    def change(arrays: dict[str, np.ndarray]) -> None:
+        sos = arrays["filter/notch"].copy()
+        if how == "a whole section":  # the response stays, until a0 is taken as 1
+            sos[0] *= scale
+        elif how == "one up, one down":
+            sos[0, :3] *= scale * 1e15
+            sos[1, :3] /= scale * 1e15
+        else:  # a pole outside the circle, and a zero that hides it
+            pole = np.array([1.0, -1.0 - scale])
+            sos[0, :3] = [*np.convolve(sos[0, :2], pole)[:2], 0.0]
+            sos[1, 3:] = [1.0, -1.0 - scale, 0.0]
+        arrays["filter/notch"] = sos
+
+    forge_tensors(folder, "signal", change)
+    with pytest.raises(ValueError, match="another filter"):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize("value", [1e39, -1e200])
+def test_a_neutral_value_is_a_number_on_the_rig(folder: Path, value: float) -> None:
+    forge_manifest(folder, lambda facts: facts["behavior"]["neutral"].__setitem__(0, value))
+    refused(folder, "moderate neutral values")
+
+
+@pytest.mark.parametrize("name", ["dead_ms", "recovery_ms", "flat_ms", "smoothing_ms"])
+def test_times_of_the_signal_chain_are_moderate(folder: Path, name: str) -> None:
+    forge_manifest(folder, lambda facts: facts["signal"]["config"].__setitem__(name, 1e20))
+    refused(folder, name)
+
+
 def test_a_bundle_replaces_another(made: Bundle, folder: Path) -> None:
     other = bundle(lookahead_bins=0, d_state=4)
     (folder / f"student-{'0' * 16}.safetensors").write_bytes(b"left by an interrupted save")

@@ -77,3 +77,16 @@ def test_a_checkpoint_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True)
     )
+
+
+def test_a_weight_that_was_changed_is_found(tmp_path: Path) -> None:
+    model = Model(CausalEncoder(SIZES))
+    optimizer = Optimizer(model, config(muon_learning_rate=0.02))
+    path = tmp_path / "c"
+    save_checkpoint(path, model, dict(model.state_dict()), optimizer, {"fingerprint": "f"})
+    load_checkpoint(path, "f")
+    content = bytearray(path.read_bytes())
+    content[-4] ^= 1  # the last bit of a weight
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="agree with their SHA-256"):
+        load_checkpoint(path, "f")

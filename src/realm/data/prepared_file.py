@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from realm.data.behavior import Aligned, align
 from realm.data.config import DataConfig
-from realm.data.sessions import FORMAT
+from realm.data.sessions import CONTENT, FORMAT, content_sha256
 from realm.data.splits import check_length, split_bins, split_seconds
 from realm.files import atomic_path
 from realm.recordings.recording import Recording
@@ -61,6 +61,7 @@ def write_prepared(
     with atomic_path(target) as temporary, h5py.File(temporary, "w") as file:
         chain = _write_features(file, recording, chain, n_bins, train_bins)
         _write_rest(file, recording, chain, behavior, n_bins, provenance)
+        file["provenance"].attrs[CONTENT] = content_sha256(file)
 
 
 def _new_chain(recording: Recording, signal: SignalConfig) -> SignalChain:

@@ -9,7 +9,8 @@ is read here with h5py alone:
     features.filled                     (bins, channels) float32, share of replaced samples, 0 to 1
     behavior.values, behavior.mask      (bins, dims) float32; (bins,) bool, True = known
     splits.train, .validation, .test    intervals in seconds
-    provenance.*                        hashes of input and configuration, and `description`, JSON
+    provenance.*                        hashes of input, configuration and all numbers, and
+                                        `description`, JSON
     chain.state, chain.*                the fitted signal chain: JSON and arrays
 
 Time runs from the first sample of the recording; bin k covers [k, k+1) bin widths.
@@ -18,6 +19,7 @@ Time runs from the first sample of the recording; bin k covers [k, k+1) bin widt
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +33,8 @@ from realm.data.splits import SPLITS
 from realm.signal import Features, SignalChain
 
 FORMAT = 1
+CONTENT = "content_sha256"  # attribute of the provenance
+HASHED_BYTES = 1 << 24  # read at once
 ARRAYS = ("features/values", "features/filled", "behavior/values", "behavior/mask", "chain/state")
 
 
@@ -221,6 +225,7 @@ def open_prepared(path: Path) -> h5py.File:
         for name in ARRAYS:
             if not isinstance(file.get(name), h5py.Dataset):
                 raise ValueError(f"{name} missing")
+        _check_content(path, file)
     except (OSError, KeyError, TypeError, ValueError) as error:
         file.close()
         raise ValueError(
@@ -228,6 +233,42 @@ def open_prepared(path: Path) -> h5py.File:
             "delete it and run `realm run` again"
         ) from error
     return file
+
+
+def _check_content(path: Path, file: h5py.File) -> None:
+    """Check the hash of all numbers, once in a process as long as the file stays as it is.
+
+    Raises:
+        ValueError: they were changed after the file was prepared.
+    """
+    told, found = file["provenance"].attrs.get(CONTENT), path.stat()
+    same = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    if told is None or _checked.get(str(path)) == same:  # None: prepared by an earlier version
+        return
+    if content_sha256(file) != told:
+        raise ValueError("its numbers do not agree with their SHA-256, they were changed")
+    _checked[str(path)] = same
+
+
+_checked: dict[str, tuple[int, int, int, int]] = {}
+
+
+def content_sha256(file: h5py.File) -> str:
+    """SHA-256 of every data set of a prepared file, its name, type and shape included."""
+    names: list[str] = []
+    file.visititems(lambda name, node: names.append(name) if _is_data(node) else None)
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        data = file[name]
+        digest.update(f"{name} {data.dtype.str} {data.shape}".encode())
+        rows = max(1, HASHED_BYTES // max(1, data.nbytes // max(1, data.shape[0])))
+        for start in range(0, data.shape[0], rows):
+            digest.update(np.ascontiguousarray(data[start : start + rows]).tobytes())
+    return digest.hexdigest()
+
+
+def _is_data(node: h5py.Group | h5py.Dataset) -> bool:
+    return isinstance(node, h5py.Dataset)
 
 
 def description(file: h5py.File) -> dict[str, Any]:

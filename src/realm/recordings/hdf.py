@@ -94,6 +94,18 @@ def find(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset | None:
     return node
 
 
+def referenced(file: h5py.File, reference: h5py.Reference) -> h5py.Group | h5py.Dataset:
+    """The object that a reference names.
+
+    Raises:
+        ValueError: it keeps its numbers outside the file.
+    """
+    node = file[reference]
+    if isinstance(node, h5py.Dataset) and (node.external or node.is_virtual):
+        raise ValueError(_outside(file, str(node.name), "a data set whose numbers lie elsewhere"))
+    return node
+
+
 def children(file: h5py.File, name: str) -> Iterator[tuple[str, h5py.Group]]:
     """The groups directly inside the group `name`, as (full name, group), sorted by name."""
     parent = find(file, name)

@@ -273,7 +273,9 @@ def _hdf5(path: Path, turned: bool) -> Container:
                 f"v7.3 files; save it with cellstr({name})"
             )
         if h5py.check_ref_dtype(found.dtype) is h5py.Reference:  # a cell or struct array of MATLAB
-            return ["".join(_matlab_rows(file[r])) for r in found[...].T.reshape(-1)]
+            return [
+                "".join(_matlab_rows(hdf.referenced(file, r))) for r in found[...].T.reshape(-1)
+            ]
         if kind == "char":
             return [] if "MATLAB_empty" in found.attrs else _matlab_rows(found)
         return _texts(found[...]) if found.dtype.kind in "OSU" else None

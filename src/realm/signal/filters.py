@@ -29,6 +29,7 @@ Complex = NDArray[np.complex128]
 Transfer = Callable[[Complex], Complex]  # of z^-1
 
 POINTS = 0.5 * np.exp(1j * np.linspace(0, np.pi, 16))
+LARGEST_COEFFICIENT = 1e3  # of a section; those of our filters are of the order of one
 TOLERANCE = 1e-9  # of the largest value; rounding is far below it, another filter far above
 
 
@@ -62,10 +63,13 @@ class Sections:
     def use(self, sos: Floats) -> bool:
         """Run with these coefficients, to the bit; False if they are those of another filter."""
         right = sos.shape == (self.count, 6) and bool(np.isfinite(sos).all())
-        right = right and agrees(sos, self._transfer)
+        if not right or np.abs(sos[:, 3] - 1).max() > TOLERANCE:  # is 1 by definition
+            return False
+        runs = sos.copy()
+        runs[:, 3] = 1
+        right = tame(runs) and agrees(runs, self._transfer)
         if right:
-            self.sos = sos
-            self.sos[:, 3] = 1  # by definition
+            self.sos = runs
         return right
 
     def initial_state(self) -> Floats:
@@ -227,6 +231,13 @@ def agrees(sos: Floats, transfer: Transfer) -> bool:
     expected = transfer(POINTS)
     apart = np.abs(response(sos, POINTS) - expected).max()
     return bool(apart <= TOLERANCE * np.abs(expected).max())
+
+
+def tame(sos: Floats) -> bool:
+    """Whether every section is stable by itself and moderate, whatever the others make of it."""
+    a1, a2 = sos[:, 4], sos[:, 5]
+    stable = (np.abs(a2) <= 1) & (np.abs(a1) <= 1 + a2)
+    return bool(stable.all() and np.abs(sos).max(initial=0.0) <= LARGEST_COEFFICIENT)
 
 
 def _analog(delay: Complex) -> Complex:

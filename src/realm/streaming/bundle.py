@@ -31,8 +31,21 @@ MOST_CHANNELS = 10_000
 MOST_DIMS = 1_000
 MOST_BANDS = 64
 LONGEST_LOOKAHEAD = 10_000  # bins
+LONGEST_MS = 3.6e6
+LARGEST_NEUTRAL = 1e30  # a float32, whatever is computed with it
 # What a field of the chain's settings may be, so that building it takes little time and memory.
-RANGES = {"bin_ms": (0.1, 60_000.0), "line_hz": (10.0, 1_000.0), "sampling_rate_hz": (1.0, 2e5)}
+RANGES = {
+    "bin_ms": (0.1, 60_000.0),
+    "line_hz": (10.0, 1_000.0),
+    "sampling_rate_hz": (1.0, 2e5),
+    "smoothing_ms": (0.0, 60_000.0),
+    "limit_scale": (1e-3, 1e6),
+    "flat_ms": (0.0, LONGEST_MS),
+    "saturated_ms": (1e-3, LONGEST_MS),
+    "dead_ms": (1e-3, LONGEST_MS),
+    "recovery_ms": (1e-3, LONGEST_MS),
+    "decimate_to_hz": (0.0, 2e5),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +100,10 @@ class Bundle:
                 "bundle: expected a signal chain that was fitted to its session, this one was not; "
                 "bundle a trained decoder"
             )
-        if len(self.neutral) != dims or not np.isfinite(self.neutral).all():
+        moderate = (np.abs(self.neutral) <= LARGEST_NEUTRAL).all()  # False for NaN
+        if len(self.neutral) != dims or not moderate:
             raise ValueError(
-                f"bundle: expected {dims} finite neutral values, one for each dim of behavior, got "
+                f"bundle: expected {dims} moderate neutral values, one for each dim, got "
                 f"{list(self.neutral)}; correct them"
             )
 
@@ -236,7 +250,7 @@ def _chain(facts: dict[str, Any], arrays: Arrays) -> SignalChain:
     config = settings["config"]
     for name, (low, high) in RANGES.items():
         value = channels.get(name, config.get(name))
-        if not (name == "line_hz" and value is None):
+        if not (name in ("line_hz", "decimate_to_hz") and value is None):
             number(value, name, low, high)
     count = len(config["bands_hz"]) + len(config.get("features", ()))
     if count > MOST_BANDS:

@@ -7,10 +7,12 @@ killed at any moment finds the checkpoint before or the one after, never a mixtu
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import safetensors
 import torch
 from safetensors.torch import save
@@ -45,7 +47,8 @@ def save_checkpoint(
         for key, value in optimizer.moments(parameter).items():
             tensors[f"optimizer/{name}/{key}"] = torch.as_tensor(value)
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    header = {"format": FORMAT, "facts": json.dumps(facts)}
+    text = json.dumps(facts)
+    header = {"format": FORMAT, "facts": text, "sha256": _digest(tensors, text)}
     write_bytes(path, save(tensors, metadata=header))
 
 
@@ -63,6 +66,11 @@ def load_checkpoint(path: Path, fingerprint: str) -> Checkpoint:
             f"{path}: expected a checkpoint of format {FORMAT!r}, got {header.get('format')!r}; "
             "it was made by something else, move it away and train again"
         )
+    if header.get("sha256") not in (None, _digest(tensors, header["facts"])):  # None: from before
+        raise ValueError(
+            f"{path}: expected numbers that agree with their SHA-256, these do not; the file was "
+            "changed or is damaged, delete it to train anew"
+        )
     facts = json.loads(header["facts"])
     if facts["fingerprint"] != fingerprint:
         raise ValueError(
@@ -74,6 +82,16 @@ def load_checkpoint(path: Path, fingerprint: str) -> Checkpoint:
         role, _, name = key.partition("/")
         roles[role][name] = tensor
     return Checkpoint(roles["model"], roles["best"], roles["optimizer"], facts)
+
+
+def _digest(tensors: dict[str, Tensor], facts: str) -> str:
+    """SHA-256 of all numbers with their names, and of the facts."""
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        array = tensors[name].numpy()
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def restore(checkpoint: Checkpoint, module: nn.Module, optimizer: Optimizer) -> None:

@@ -129,7 +129,7 @@ def _texts_for(
         return _looked_up(values, known)
     elements: Any = column.attrs.get("elements")
     if isinstance(elements, h5py.Reference) and elements:
-        elements = file[elements]
+        elements = hdf.referenced(file, elements)
     else:
         elements = hdf.find(file, f"{table}/{name}_elements")
     if not isinstance(elements, h5py.Dataset) or values.dtype.kind not in "iu":
@@ -149,7 +149,7 @@ def _table(file: h5py.File, series: str) -> str | None:
     region = hdf.find(file, f"{series}/electrodes")
     reference = None if region is None else region.attrs.get("table")
     if isinstance(reference, h5py.Reference) and reference:
-        return str(file[reference].name)
+        return str(hdf.referenced(file, reference).name)
     name = "general/extracellular_ephys/electrodes"
     return name if isinstance(hdf.find(file, name), h5py.Group) else None
 
