@@ -162,6 +162,15 @@ CASES: dict[str, tuple[Change, list[str]]] = {
         data(HAND, np.full((3000, 2), np.nan, np.float32)),
         ["every value is missing", "choose another"],
     ),
+    "behavior that never varies": (
+        data(HAND, np.ones((3000, 2), np.float32)),
+        ["to change", "one value", "choose another"],
+    ),
+    "behavior that varies after training time": (
+        data(HAND, np.where(np.arange(3000) < 2400, 0.0, np.arange(3000.0))[:, None]),
+        ["to change", "one value"],
+    ),
+    "every channel flat": (data(LFP, np.full((15000, 5), 7)), ["a signal", "all 5 channels"]),
     "text instead of numbers": (
         data(LFP, np.array([b"a", b"b"])),
         ["expected numbers", "got", "choose another series"],
@@ -225,11 +234,6 @@ def test_session_shorter_than_the_windows_need(tmp_path: Path) -> None:
     path = write_session(tmp_path / "short.nwb", simulate_session(short))
     with pytest.raises(ValueError, match=r"short\.nwb: expected at least 80 s .*got 30\.0 s"):
         prepare_session(path, tmp_path, SIGNAL, DataConfig(behavior=DATA.behavior, window_s=4.0))
-
-
-def test_behavior_that_never_varies_is_prepared(spoil: Spoil, tmp_path: Path) -> None:
-    path = spoil(data(HAND, np.ones((3000, 2), np.float32)))
-    assert prepare_session(path, tmp_path, SIGNAL, DATA).exists()
 
 
 def test_unknown_configuration_key_is_refused() -> None:

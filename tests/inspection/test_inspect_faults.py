@@ -270,7 +270,7 @@ EXTREMES: list[tuple[Change, list[str]]] = [
     (everything_missing, ["nan_data"]),
     (everything_flat, ["flat_channel"]),
     (five_samples, ["too_short"]),
-    (slow_rate, []),
+    (slow_rate, ["behavior_clock"]),
     (no_behavior, []),
     (a_line_near_mains, []),
 ]

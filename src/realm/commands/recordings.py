@@ -64,10 +64,17 @@ def inspect(
         from realm.inspection.screen import screen
 
         found = inspect_recording(file, lfp, behavior)
-        if recipe is not None:
+    written, problem = None, None
+    if recipe is not None:
+        try:
             _write_recipe(found, recipe, lfp)
-    said = [] if recipe is None else [f"recipe: {recipe}"]
-    answer(as_json, found.as_json() | {"recipe": recipe}, [*screen(found), *said])
+            written = recipe
+        except (ValueError, OSError) as error:
+            problem = error
+    said = [] if written is None else [f"recipe: {written}"]
+    answer(as_json, found.as_json() | {"recipe": written}, [*screen(found), *said])
+    if problem is not None:
+        raise problem
     sys.exit(FIT if found.fit else FAULTS)
 
 

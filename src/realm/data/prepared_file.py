@@ -22,7 +22,9 @@ from realm.data.behavior import Aligned, align
 from realm.data.config import DataConfig
 from realm.data.sessions import CONTENT, FORMAT, content_sha256
 from realm.data.splits import check_length, split_bins, split_seconds
+from realm.data.usable import check_behavior, never_changes
 from realm.files import atomic_path
+from realm.recordings.fault import RecordingFaultError
 from realm.recordings.recording import Recording
 from realm.signal import NormalizationFit, SignalChain, SignalConfig
 
@@ -57,7 +59,9 @@ def write_prepared(
     behavior = _behavior(recording, data, signal.bin_ms, n_bins)
     train_bins = split_bins(n_bins, signal.bin_ms)["train"][1]
     train_s = train_bins * signal.bin_ms / 1000
-    chain = chain.fit_guard(_training_samples(recording, train_s, signal.flat_ms))
+    samples = _training_samples(recording, train_s, signal.flat_ms)
+    _check_signal(recording, samples)
+    chain = chain.fit_guard(samples)
     with atomic_path(target) as temporary, h5py.File(temporary, "w") as file:
         chain = _write_features(file, recording, chain, n_bins, train_bins)
         _write_rest(file, recording, chain, behavior, n_bins, provenance)
@@ -78,6 +82,7 @@ def _behavior(recording: Recording, data: DataConfig, bin_ms: float, n_bins: int
     if data.behavior is None:
         return Aligned(np.zeros((n_bins, 0), np.float32), np.zeros(n_bins, bool), (), "")
     series = recording.behavior(data.behavior)
+    check_behavior(recording, data.behavior, series)
     aligned = align(series, data.target, data.smoothing_s, bin_ms, n_bins, recording.start_s)
     train = slice(*split_bins(n_bins, bin_ms)["train"])
     if not aligned.mask[train].any():
@@ -89,7 +94,21 @@ def _behavior(recording: Recording, data: DataConfig, bin_ms: float, n_bins: int
             f"the LFP ({begin:.1f} to {end:.1f} s), but it is known for {where}; bring both onto "
             "one clock, choose another behavior path or leave this session out"
         )
+    if not np.ptp(aligned.values[train][aligned.mask[train]], axis=0).any():
+        raise RecordingFaultError("constant_behavior", never_changes(recording, data.behavior))
     return aligned
+
+
+def _check_signal(recording: Recording, samples: NDArray[np.float64]) -> None:
+    """Raise where no channel changes during training time."""
+    changes = np.fmax.reduce(samples, axis=0) > np.fmin.reduce(samples, axis=0)  # not where NaN
+    if not (changes & ~np.array(recording.bad_channels)).any():
+        raise RecordingFaultError(
+            "flat_channel",
+            f"{recording.path}: expected a signal in the first 70% of the samples, but all "
+            f"{recording.n_channels} channels are flat, missing or flagged as bad there; export "
+            "the recording again or leave this session out",
+        )
 
 
 def _training_samples(recording: Recording, train_s: float, flat_ms: float) -> NDArray[np.float64]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from realm.data.behavior import align
+from realm.data.usable import check_behavior, wraps_at
 from realm.recordings.fault import RecordingFaultError
 from realm.recordings.recording import Recording, TimeSeries
 
 POSITION_UNITS = ("m", "cm", "mm", "meters", "metres", "meter", "px", "pixels", "deg", "degrees")
-TURNS = {
-    2 * np.pi: ("rad", "radian", "radians"),
-    360.0: ("deg", "degree", "degrees", "°"),
-}  # one turn, by its units
-UNSTATED = ("", "arbitrary", "n/a", "a.u.", "unknown")
-JUMP = 0.8  # of a turn
+MOVEMENT_WORDS = ("hand", "cursor", "position", "velocity", "speed", "finger", "force", "joystick")
+BIN_MS = 20.0  # of the bins that say how much behavior is known
 COUNT_UNITS = ("count", "counts", "spikes")
 
 
@@ -33,7 +32,7 @@ class BehaviorContent(NamedTuple):
         path, unit, names: of the series.
         rate_hz: median rate.
         start_s, stop_s: first and last known time.
-        known: share of its samples that are known.
+        known: share of the bins of the recording that it is known for.
         wraps_at: the period of an angle that jumps from one end of its range to the other; 0 where
             nothing does.
     """
@@ -69,7 +68,7 @@ def behavior_of(recording: Recording, path: str) -> tuple[BehaviorContent, TimeS
         return BehaviorContent(path, error=str(error), fault=error.fault), None
     except ValueError as error:
         return BehaviorContent(path, error=str(error)), None
-    known = np.isfinite(series.values).all(axis=1)
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(series.values).all(axis=1))
     times = series.timestamps_s[known] if known.any() else series.timestamps_s
     steps = np.diff(series.timestamps_s)
     rate = 1 / float(np.median(steps)) if len(steps) else 0.0
@@ -80,39 +79,38 @@ def behavior_of(recording: Recording, path: str) -> tuple[BehaviorContent, TimeS
         rate,
         float(times[0]),
         float(times[-1]),
-        float(known.mean()),
+        _known_bins(recording, series, known),
         wraps_at=wraps_at(series),
     )
+    try:
+        check_behavior(recording, path, series)
+    except RecordingFaultError as error:
+        return content._replace(error=str(error), fault=error.fault), None
     return content, series
 
 
-def wraps_at(series: TimeSeries) -> float:
-    """The period of an angle that wraps in any column: of one turn in its unit; 0 without one.
-
-    It wraps where it fills one turn and some steps, but few, are nearly as long as the turn.
-    """
-    stated = [turn for turn, units in TURNS.items() if series.unit.strip().lower() in units]
-    for turn in stated or list(TURNS) * (series.unit.strip().lower() in UNSTATED):
-        for column in series.values.T:
-            known = column[np.isfinite(column)]
-            steps = np.abs(np.diff(known))
-            whole = len(known) > 1 and 0.9 * turn < np.ptp(known) <= 1.01 * turn
-            jumps = steps > JUMP * turn
-            if whole and jumps.any() and jumps.mean() < 0.05 and (steps[~jumps] < turn / 2).all():
-                return turn
-    return 0.0
+def _known_bins(recording: Recording, series: TimeSeries, known: NDArray[np.bool_]) -> float:
+    """Share of the bins that behavior is known for."""
+    n_bins = int(recording.n_samples / recording.sampling_rate_hz * 1000 / BIN_MS)
+    one = series._replace(values=np.where(known, 0.0, np.nan)[:, None], names=("",))
+    aligned = align(one, "as_stored", 0.0, BIN_MS, max(1, n_bins), recording.start_s)
+    return float(aligned.mask.mean())
 
 
 def likely_target(behaviors: list[BehaviorContent]) -> BehaviorContent | None:
-    """The series that a lab most likely wants to decode: movement in few dims, no counts."""
-    usable = [b for b in behaviors if not b.error]
+    """The series that a lab most likely wants to decode: movement in few dims, no counts.
 
-    def rank(behavior: BehaviorContent) -> tuple[bool, bool, bool]:
-        words = ("hand", "cursor", "position", "velocity", "speed", "finger", "force")
+    One that has a fault can be meant too; where two are as likely, it is not.
+    """
+    meant = [b for b in behaviors if b.fault or not b.error]
+
+    def rank(behavior: BehaviorContent) -> tuple[bool, bool, bool, bool]:
+        path = behavior.path.lower()
         return (
             behavior.unit.lower() in COUNT_UNITS,
             len(behavior.names) > 3,
-            not any(word in behavior.path.lower() for word in words),
+            not any(word in path for word in MOVEMENT_WORDS),
+            bool(behavior.fault),
         )
 
-    return min(usable, key=rank, default=None)
+    return min(meant, key=rank, default=None)

@@ -29,11 +29,13 @@ class Fault(NamedTuple):
         fault: its name.
         text: what was expected, what arrived, what to do.
         usable: the recording can be used as it is: what is wrong is masked.
+        of_behavior: only behavior is concerned: the samples can be used without it.
     """
 
     fault: str
     text: str
     usable: bool
+    of_behavior: bool = False
 
 
 class Evidence(NamedTuple):
@@ -69,7 +71,9 @@ def transposed(recording: Recording) -> list[Fault]:
 
 def find_faults(evidence: Evidence) -> list[Fault]:
     """Every fault of an open recording that is not transposed."""
-    return [found for check in CHECKS for found in check(evidence)]
+    doubt = evidence.recording.signal.grid.doubt
+    doubted = [_fault("irregular_time", doubt)] if doubt else []
+    return doubted + [found for check in CHECKS for found in check(evidence)]
 
 
 def _too_short(evidence: Evidence) -> list[Fault]:
@@ -92,6 +96,9 @@ def _missing(evidence: Evidence) -> list[Fault]:
     if not bad.size:
         return []
     first = evidence.statistics.first_missing_s
+    if (shares == 1).all():
+        text = "expected numbers, got NaN or infinity throughout; export the recording again"
+        return [Fault("nan_data", text, usable=False)]
     return [
         _fault(
             "nan_data",
@@ -110,6 +117,10 @@ def _flat(evidence: Evidence) -> list[Fault]:
     bad = np.flatnonzero(flat & ~flagged)
     if not bad.size:
         return []
+    if (flat | flagged | (missing == 1)).all():
+        what = _channels(evidence, bad)
+        text = f"expected a signal, but no channel has one: {what} never change; export it again"
+        return [Fault("flat_channel", text, usable=False)]
     return [
         _fault(
             "flat_channel",
@@ -171,19 +182,24 @@ def _wrong_rate(evidence: Evidence) -> list[Fault]:
 
 def span_ratio(recording: Recording, behaviors: list[BehaviorContent]) -> float | None:
     """How long the samples last over how long the longest behavior does; None without behavior."""
-    spans = [b.stop_s - b.start_s for b in behaviors if not b.error and b.stop_s > b.start_s]
+    spans = [
+        b.stop_s - b.start_s
+        for b in behaviors
+        if b.fault in ("", "behavior_clock") and b.stop_s > b.start_s
+    ]
     if not spans:
         return None
     return recording.n_samples / recording.sampling_rate_hz / max(spans)
 
 
 def _behavior(evidence: Evidence) -> list[Fault]:
-    """Behavior that cannot be read for a reason with a name."""
-    return [
-        Fault(behavior.fault, f"behavior {behavior.path}: {behavior.error}", usable=False)
-        for behavior in evidence.behaviors
-        if behavior.fault
-    ]
+    """The behavior that would be decoded cannot be, for a reason with a name."""
+    chosen = evidence.chosen
+    if chosen is None or not chosen.fault:
+        return []
+    if chosen.fault == "behavior_clock" and _wrong_rate(evidence):
+        return []  # one mistake: that of the samples
+    return [Fault(chosen.fault, chosen.error, usable=False, of_behavior=True)]
 
 
 def _no_overlap(evidence: Evidence) -> list[Fault]:
@@ -191,16 +207,14 @@ def _no_overlap(evidence: Evidence) -> list[Fault]:
     chosen, recording = evidence.chosen, evidence.recording
     begin = recording.start_s
     end = begin + recording.n_samples / recording.sampling_rate_hz * TENTHS["train"] / 10
-    if chosen is None or (chosen.start_s < end and chosen.stop_s > begin):
+    if chosen is None or chosen.error or (chosen.start_s < end and chosen.stop_s > begin):
         return []
-    return [
-        _fault(
-            "no_overlap",
-            f"expected behavior {chosen.path} in the first 70% of the samples ({begin:.1f} to "
-            f"{end:.1f} s), but it is known from {chosen.start_s:.1f} to {chosen.stop_s:.1f} s; "
-            "bring both onto one clock",
-        )
-    ]
+    text = (
+        f"expected behavior {chosen.path} in the first 70% of the samples ({begin:.1f} to "
+        f"{end:.1f} s), but it is known from {chosen.start_s:.1f} to {chosen.stop_s:.1f} s; bring "
+        "both onto one clock"
+    )
+    return [Fault("no_overlap", text, usable=False, of_behavior=True)]
 
 
 CHECKS: tuple[Callable[[Evidence], list[Fault]], ...] = (

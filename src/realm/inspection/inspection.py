@@ -72,9 +72,18 @@ class Inspection:
         """What is wrong, if anything, is masked."""
         return all(fault.usable for fault in self.faults)
 
+    @property
+    def fit_for(self) -> tuple[str, ...]:
+        """What it can be used for: "pretrain" without labels, "decode" (and to be scored)."""
+        if self.neural is None or not all(f.usable or f.of_behavior for f in self.faults):
+            return ()
+        decodes = self.usable and any(not behavior.error for behavior in self.behaviors)
+        return ("pretrain", "decode") if decodes else ("pretrain",)
+
     def as_json(self) -> dict[str, Any]:
         """Plain values: finite numbers, texts, lists and None."""
-        content = {**asdict(self), "fit": self.fit, "usable": self.usable}
+        judged = {"fit": self.fit, "usable": self.usable, "fit_for": self.fit_for}
+        content = {**asdict(self), **judged}
         plain: dict[str, Any] = _plain(content)
         return plain
 
@@ -91,7 +100,7 @@ def inspect_recording(
     kind = format_of(path)
     named = "unknown" if kind is None else kind.name
     try:
-        recording = open_recording(path, lfp)
+        recording = open_recording(path, lfp, doubtful=True)
     except RecordingFaultError as error:
         fault = Fault(error.fault, str(error), usable=False)
         return Inspection(str(path), named, None, None, None, None, (), (), None, (fault,), ())
@@ -140,7 +149,7 @@ def _behaviors(
     chosen = likely_target(candidates)
     contents = [content for content, _ in found.values()]
     if chosen is None or chosen.error:
-        return contents, None, None
+        return contents, chosen, None
     return contents, chosen, found[chosen.path][1]
 
 

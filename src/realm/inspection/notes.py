@@ -86,7 +86,7 @@ def _behavior(evidence: Evidence) -> list[str]:
     found = [
         f"behavior {b.path} cannot be used: {b.error}"
         for b in evidence.behaviors
-        if b.error and not b.fault
+        if b.error and not (b.fault and b is evidence.chosen)
     ]
     found += [
         f"behavior {b.path} is an angle that wraps at {b.wraps_at:.4g}: a decoder would fit a line "

@@ -9,6 +9,7 @@ from realm.inspection.inspection import Inspection
 
 WIDTH, HEIGHT = 80, 24
 BEHAVIORS = 3
+PARTLY = 0.98  # behavior that is known for less says from when to when
 
 
 def screen(inspection: Inspection) -> list[str]:
@@ -51,12 +52,14 @@ def _what(found: Inspection) -> list[str]:
             _row("amplitude", f"{typical:.3g} uV typical ({low:.3g} to {high:.3g}), {line}")
         )
     for behavior in found.behaviors[:BEHAVIORS]:
-        text = f"{behavior.path}: cannot be read"
+        text = f"{behavior.path}: cannot be used"
         if not behavior.error:
             text = (
                 f"{behavior.path}: {len(behavior.names)} x {behavior.unit}, "
                 f"{behavior.rate_hz:.4g} Hz, {100 * behavior.known:.0f}% known"
             )
+            if behavior.known < PARTLY:
+                text += f", {behavior.start_s:.1f} to {behavior.stop_s:.1f} s"
         lines.append(_row("behavior", text))
     if len(found.behaviors) > BEHAVIORS:
         lines.append(_row("", f"and {len(found.behaviors) - BEHAVIORS} more series"))
@@ -67,6 +70,8 @@ def _suggested(found: Inspection) -> list[str]:
     suggestion = found.suggestion
     if suggestion is None:
         text = "none: no behavior here; recording.toml can name its channels or file"
+        if found.behaviors:
+            text = "none: the behavior cannot be used as it is"
         return [_row("recipe", text)] if found.neural else []
     bands = ", ".join(
         f"{name} {low:g}-{high:g}"
@@ -87,9 +92,13 @@ def _suggested(found: Inspection) -> list[str]:
 
 def _verdict(found: Inspection) -> str:
     n = len(found.faults)
+    faults = f"{n} fault{'s' * (n > 1)}"
+    if found.fit and "decode" not in found.fit_for:
+        return "FIT to pretrain on without labels, no fault found; nothing here to decode"
     if found.fit:
         return "FIT: no fault found"
-    faults = f"{n} fault{'s' * (n > 1)}"
+    if found.fit_for == ("pretrain",):
+        return f"NOT FIT to be decoded or scored: {faults}; fit to pretrain on without labels"
     return f"USABLE, {faults} masked" if found.usable else f"NOT FIT: {faults}"
 
 

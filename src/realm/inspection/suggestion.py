@@ -24,6 +24,7 @@ CANDIDATES_HZ = {
 }
 SLOW_RHYTHMS = ("delta", "theta")  # taken where they tell half as much as the best band
 LOW_RATE_HZ = 400.0
+TRACKED = 0.99  # a camera that never loses its subject knows this share of the bins
 LONGEST_WINDOW_S = 3.0
 
 
@@ -123,7 +124,7 @@ def _target(content: BehaviorContent) -> tuple[Target, float]:
     position = unit in POSITION_UNITS or "position" in path
     if moving or not position or len(content.names) > 3:
         return "as_stored", 0.0
-    tracked = content.rate_hz < 60 and content.known < 1  # a camera that loses its subject
+    tracked = content.rate_hz < 60 and content.known < TRACKED  # a camera that loses its subject
     return ("speed", 0.4) if tracked else ("velocity", 0.0 if content.rate_hz >= 60 else 0.1)
 
 

@@ -164,11 +164,23 @@ def finished(
     unit: str,
     names: tuple[str, ...],
 ) -> TimeSeries:
-    """A behavior series; what is not finite is missing, and something must be known."""
+    """A behavior series; what is not finite is missing, and something must be known.
+
+    Raises:
+        ValueError: it has more dims than times, or every value is missing.
+    """
     values = np.where(np.isfinite(values), values, np.nan)
+    if values.shape[1] > len(values):
+        raise RecordingFaultError(
+            "transposed",
+            f"{path}: expected behavior {name!r} with time first, got {len(values)} times of "
+            f"{values.shape[1]} dims; time and dims are swapped, transpose the data or swap the "
+            "axes in the description",
+        )
     if not np.isfinite(values).any():
-        raise ValueError(
+        raise RecordingFaultError(
+            "missing_behavior",
             f"{path}: expected behavior {name!r}, but every value is missing; choose another "
-            "behavior or repair the series"
+            "behavior or repair the series",
         )
     return TimeSeries(times, values, unit, names)

@@ -19,6 +19,14 @@ FaultName = Literal[
     "electrodes",
     "too_short",
     "no_overlap",
+    "timestamps",
+    "irregular_time",
+    "time_unit",
+    "behavior_clock",
+    "constant_behavior",
+    "missing_behavior",
+    "wrapped_angle",
+    "odd_channel",
 ]
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from realm import extensions
 from realm.recordings.description import FOLDER_DESCRIPTION, find_description
-from realm.recordings.fault import clear_errors
+from realm.recordings.fault import RecordingFaultError, clear_errors
 from realm.recordings.overlay import NO_DESCRIPTION, overlay
 from realm.recordings.recording import Identity, Recording
 
@@ -157,12 +157,15 @@ def format_of(path: Path) -> Format | None:
     return next((kind for kind in _formats() if kind.recognizes(path)), None)
 
 
-def open_recording(path: Path | str, lfp_path: str | None = None) -> Recording:
+def open_recording(
+    path: Path | str, lfp_path: str | None = None, doubtful: bool = False
+) -> Recording:
     """Open a recording of any supported format.
 
     Args:
         path: of the file, or of the folder that is one recording.
         lfp_path: the neural series, where the file has several.
+        doubtful: also one whose times are in doubt (`SampleGrid.doubt`).
 
     Raises:
         ValueError: the file or what it says cannot be used; the message says what to do.
@@ -180,6 +183,8 @@ def open_recording(path: Path | str, lfp_path: str | None = None) -> Recording:
         )
     recording: Recording = _call(kind, kind.reader, path, lfp_path)
     try:
+        if recording.signal.grid.doubt and not doubtful:
+            raise RecordingFaultError("irregular_time", recording.signal.grid.doubt)
         description = find_description(path) or NO_DESCRIPTION
         with clear_errors(path, f"{kind.name} data"):
             return overlay(recording, description)

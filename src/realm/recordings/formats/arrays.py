@@ -20,7 +20,14 @@ from realm.recordings.description import (
 )
 from realm.recordings.description_draft import draft, listing
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.grid import SampleGrid, at_rate, check_increasing, check_rate, from_timestamps
+from realm.recordings.grid import (
+    SampleGrid,
+    at_rate,
+    check_count,
+    check_increasing,
+    check_rate,
+    from_timestamps,
+)
 from realm.recordings.named_arrays import Container, StoredArray, open_container
 from realm.recordings.recording import Recording, Signal, TimeSeries, named_after_file
 from realm.volts import VOLTS_PER
@@ -207,11 +214,7 @@ def behavior_of(recording: Path, name: str, series: BehaviorSeries) -> TimeSerie
         n_rows, n_dims = rows.shape
         if series.timestamps is not None:
             times = _stamps(container, series, what)
-            if times.shape != (n_rows,):
-                raise ValueError(
-                    f"{container.path}: expected one timestamp for each of the {n_rows} rows of "
-                    f"{what}, got {len(times)}; correct axes or timestamps in the description"
-                )
+            check_count(container.path, what, len(times), rows.shape)
             check_increasing(container.path, str(series.timestamps), times)
         else:
             times = grid_of(container, series, n_rows, what).times_s()

@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realm.recordings import hdf
+from realm.recordings.channels import finished
 from realm.recordings.fault import RecordingFaultError
 from realm.recordings.formats import nwb_contents as contents
 from realm.recordings.formats.nwb_electrodes import read_electrodes
 from realm.recordings.grid import (
     SampleGrid,
     at_rate,
+    check_count,
     check_increasing,
     check_rate,
     from_timestamps,
@@ -166,21 +168,16 @@ def _calibration(
 def _read_series(path: Path, file: h5py.File, name: str) -> TimeSeries:
     data = _numeric(path, file, f"{name}/data", dims=(1, 2))
     stamps = hdf.find(file, f"{name}/timestamps")
-    if isinstance(stamps, h5py.Dataset) and stamps.shape == (len(data),):
-        times = stamps[:].astype(np.float64)
+    if isinstance(stamps, h5py.Dataset):
+        times = stamps[()].astype(np.float64).reshape(-1)
+        check_count(path, name, len(times), data.shape)
         check_increasing(path, name, times)
     else:
         times = read_grid(path, file, name, len(data)).times_s()
     gain, offset = _calibration(path, file, name, data, n_channels=1)
     values = data[:].astype(np.float64).reshape(len(data), -1) * gain + offset
-    values[~np.isfinite(values)] = np.nan
-    if not np.isfinite(values).any():
-        raise ValueError(
-            f"{path}: expected behavior at {name}, but every value is missing; choose another "
-            "behavior path or repair the series"
-        )
     unit = hdf.text(data.attrs.get("unit", "arbitrary"))
     last = name.rsplit("/", 1)[-1]
     dims = values.shape[1]
     names = "xyz"[:dims] if 1 < dims <= 3 else [f"{last}_{i}" for i in range(dims)]
-    return TimeSeries(times, values, unit, tuple(names) if dims > 1 else (last,))
+    return finished(path, name, times, values, unit, tuple(names) if dims > 1 else (last,))

@@ -18,7 +18,7 @@ from realm.recordings import hdf
 from realm.recordings.channels import finished
 from realm.recordings.description import FOLDER_DESCRIPTION, find_description
 from realm.recordings.fault import RecordingFaultError
-from realm.recordings.grid import SampleGrid, check_increasing
+from realm.recordings.grid import SampleGrid, check_count, check_increasing
 from realm.recordings.recording import (
     Identity,
     NamedBehavior,
@@ -157,6 +157,7 @@ def _behavior(path: Path, name: str, field: h5py.Dataset) -> TimeSeries:
         values[~known] = np.nan
     else:
         times = np.asarray(field.parent["timestamps"][...], dtype=np.float64)
+        check_count(path, name, len(times), values.shape)
         check_increasing(path, name, times)
     dims = values.shape[1]
     names = tuple("xyz"[:dims]) if 1 < dims <= 3 else tuple(f"dim{i}" for i in range(dims))
