@@ -120,6 +120,24 @@ def two_lines(file: h5py.File) -> None:
     no_behavior(file)
 
 
+def as_channel(values: Callable[[np.ndarray], np.ndarray]) -> Change:
+    """Channel 2 holds something else, in counts, from the seconds of the samples."""
+
+    def change(file: h5py.File) -> None:
+        def edit(x: np.ndarray) -> np.ndarray:
+            x[:, 2] = np.round(values(np.arange(len(x)) / 250))
+            return x
+
+        rewritten(file, edit)
+
+    return change
+
+
+def held(t: np.ndarray) -> np.ndarray:
+    """A joystick of 25 Hz, as large as the LFP."""
+    return 5000 * np.sin(np.floor(t * 25) / 25 * 3)
+
+
 def electrodes_missing(file: h5py.File) -> None:
     kept = dict(file[f"{LFP}/electrodes"].attrs)
     del file[f"{LFP}/electrodes"]
@@ -154,6 +172,22 @@ FAULTS: dict[str, tuple[Change, str, list[str]]] = {
     "rate doubled": (rate_doubled, "wrong_rate", ["line at 100.0 Hz", "250 Hz and not 500 Hz"]),
     "rate of another clock": (rate_of_another_clock, "wrong_rate", ["not 256 Hz"]),
     "two lines": (two_lines, "wrong_rate", ["line at 51.2 Hz", "244.1"]),
+    "a trigger": (
+        as_channel(lambda t: 8000.0 * (t % 3 < 0.1)),
+        "odd_channel",
+        ["ch02", "steps", "leave_out"],
+    ),
+    "a joystick": (as_channel(held), "odd_channel", ["ch02", "steps"]),
+    "a smooth joystick": (
+        as_channel(lambda t: 5000 * np.sin(t)),
+        "odd_channel",
+        ["ch02", "without the noise"],
+    ),
+    "volts beside microvolts": (
+        as_channel(lambda t: 3e6 * np.sin(t * 40)),
+        "odd_channel",
+        ["ch02", "100 times"],
+    ),
     "electrodes missing": (electrodes_missing, "electrodes", ["4 electrodes for 6 channels"]),
     "electrodes elsewhere": (electrodes_outside_the_table, "electrodes", ["rows up to 8"]),
     "too short": (too_short, "too_short", ["50 s", "40.0 s"]),

@@ -56,8 +56,15 @@ def gaps_of(recording: Recording) -> list[Gap]:
     return [
         Gap(grid.start_s + end / grid.rate_hz, (begin - end) / grid.rate_hz)
         for end, begin in zip(ends.tolist(), grid.runs[1:, 0].tolist(), strict=True)
-        if begin > end
+        if begin > end and not _is_excluded(recording, end, begin)
     ]
+
+
+def _is_excluded(recording: Recording, first: int, stop: int) -> bool:
+    """Whether the file itself declares the samples [first, stop) of the grid invalid."""
+    grid = recording.signal.grid
+    middle = grid.start_s + (first + stop) / 2 / grid.rate_hz
+    return any(begin <= middle < end for begin, end in recording.signal.excluded)
 
 
 def behavior_of(recording: Recording, path: str) -> tuple[BehaviorContent, TimeSeries | None]:

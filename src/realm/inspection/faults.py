@@ -10,6 +10,7 @@ import numpy as np
 from realm.data.splits import GAP_S, TENTHS
 from realm.inspection.content import BehaviorContent, Gap
 from realm.inspection.lines import find_lines, true_ratio
+from realm.inspection.odd_channels import FLAT, odd_channels, stepping
 from realm.inspection.statistics import Statistics
 from realm.recordings.fault import FaultName
 from realm.recordings.recording import Recording
@@ -17,7 +18,7 @@ from realm.recordings.recording import Recording
 SHORTEST_WINDOW_S = 1.0
 LARGEST_V = 0.01  # robust standard deviation: intracranial potentials stay far below
 SMALLEST_V = 1e-8
-FLAT = 0.99  # share of samples that equal the one before
+SLOWEST_HZ, FASTEST_HZ = 10.0, 2e5  # of samples: beyond these their unit of time is in doubt
 # These are masked: the recording is usable as it is.
 MASKED: tuple[FaultName, ...] = ("nan_data", "flat_channel", "gap")
 
@@ -70,7 +71,7 @@ def transposed(recording: Recording) -> list[Fault]:
 
 
 def find_faults(evidence: Evidence) -> list[Fault]:
-    """Every fault of an open recording that is not transposed."""
+    """Every fault of an open recording whose axes and unit of time are right."""
     doubt = evidence.recording.signal.grid.doubt
     doubted = [_fault("irregular_time", doubt)] if doubt else []
     return doubted + [found for check in CHECKS for found in check(evidence)]
@@ -114,6 +115,7 @@ def _flat(evidence: Evidence) -> list[Fault]:
     flagged = np.array(evidence.recording.bad_channels)
     missing = evidence.statistics.missing
     flat = (evidence.statistics.constant / np.maximum(1 - missing, 1e-9) >= FLAT) & (missing < 1)
+    flat &= ~stepping(evidence.statistics)
     bad = np.flatnonzero(flat & ~flagged)
     if not bad.size:
         return []
@@ -158,6 +160,55 @@ def _gap(evidence: Evidence) -> list[Fault]:
             f"expected samples without a pause, got {len(gaps)} gap{'s' * (len(gaps) > 1)} of "
             f"{total:.3f} s together, the first of {gaps[0].length_s:.3f} s at {gaps[0].at_s:.3f} "
             "s; they are masked, check that the recording was really paused there",
+        )
+    ]
+
+
+def _odd(evidence: Evidence) -> list[Fault]:
+    """A few channels look like no electrode beside the others."""
+    recording = evidence.recording
+    found = odd_channels(evidence.statistics, np.array(recording.bad_channels))
+    if not found:
+        return []
+    said = "; ".join(
+        f"{_channels(evidence, np.array(which))} {how}" for how, which in found.items()
+    )
+    every = sorted(i for which in found.values() for i in which)
+    named = ", ".join(f'"{recording.channel_names[i]}"' for i in every)
+    return [
+        _fault(
+            "odd_channel",
+            f"expected electrodes that look alike, got {said}; where this is a joystick, a trigger "
+            f"or another sensor, write channels.leave_out = [{named}] into a recording.toml beside "
+            "the file, or make it behavior there; where it is a broken electrode, flag it as bad",
+        )
+    ]
+
+
+def time_unit(recording: Recording) -> list[Fault]:
+    """The samples come at a rate that no recording of potentials has."""
+    rate = recording.sampling_rate_hz
+    if SLOWEST_HZ <= rate <= FASTEST_HZ:
+        return []
+    if rate > FASTEST_HZ:
+        guess = 'seconds read as milliseconds; set time_unit = "s" in the description'
+    elif abs(rate - 1) < 1e-6:
+        guess = "numbers of samples and not seconds; state the rate in place of the times"
+    elif rate * 1e3 >= SLOWEST_HZ:
+        guess = (
+            f"milliseconds (then {rate * 1e3:g} Hz is the rate); divide the times by 1000, or set "
+            'time_unit = "ms" in the description; a rate in kHz looks alike, state it in Hz'
+        )
+    else:
+        guess = (
+            f"microseconds (then {rate * 1e6:g} Hz is the rate); divide the times by 1e6, or set "
+            'time_unit = "us" in the description'
+        )
+    return [
+        _fault(
+            "time_unit",
+            f"expected samples at {SLOWEST_HZ:g} Hz or more, with times in seconds, got {rate:g} "
+            f"Hz: this looks like {guess}",
         )
     ]
 
@@ -221,6 +272,7 @@ CHECKS: tuple[Callable[[Evidence], list[Fault]], ...] = (
     _too_short,
     _missing,
     _flat,
+    _odd,
     _unit,
     _gap,
     _wrong_rate,

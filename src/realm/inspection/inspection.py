@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from realm.inspection.content import BehaviorContent, Gap, behavior_of, gaps_of, likely_target
-from realm.inspection.faults import Evidence, Fault, find_faults, transposed
+from realm.inspection.faults import Evidence, Fault, find_faults, time_unit, transposed
 from realm.inspection.lines import Line, find_lines
 from realm.inspection.notes import find_notes
 from realm.inspection.statistics import Statistics, statistics_of
@@ -110,9 +110,9 @@ def inspect_recording(
 
 def _inspect(recording: Recording, named: str, behavior: str | None) -> Inspection:
     about = (str(recording.path), named, recording.session_id, recording.subject)
-    turned = transposed(recording)
-    if turned:
-        return Inspection(*about, _neural(recording), None, (), (), None, tuple(turned), ())
+    hopeless = transposed(recording) or time_unit(recording)
+    if hopeless:
+        return Inspection(*about, _neural(recording), None, (), (), None, tuple(hopeless), ())
     behaviors, chosen, series = _behaviors(recording, behavior)
     statistics = statistics_of(recording)
     gaps = gaps_of(recording)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from realm.inspection.faults import FLAT, LARGEST_V, Evidence, span_ratio
+from realm.inspection.faults import LARGEST_V, Evidence, span_ratio
 from realm.inspection.lines import find_lines, is_harmonic, mains_of
+from realm.inspection.odd_channels import FLAT
 
 QUIET = 0.05  # of the typical scale: almost no signal
 STUCK_S = 1.0
@@ -20,6 +21,7 @@ def find_notes(evidence: Evidence) -> list[str]:
         *_quiet(evidence),
         *_stuck(evidence),
         *_flagged(evidence),
+        *_excluded(evidence),
         *_line(evidence),
         *_behavior(evidence),
         *_units(evidence),
@@ -63,6 +65,17 @@ def _flagged(evidence: Evidence) -> list[str]:
     flagged = sum(evidence.recording.bad_channels)
     verb = "channel is" if flagged == 1 else "channels are"
     return [f"{flagged} {verb} flagged as bad in the file"] if flagged else []
+
+
+def _excluded(evidence: Evidence) -> list[str]:
+    spans = evidence.recording.signal.excluded
+    if not spans:
+        return []
+    total = sum(stop - start for start, stop in spans)
+    return [
+        f"{len(spans)} span{'s' * (len(spans) > 1)} of {total:.1f} s together, in "
+        "intervals/invalid_times of the file, are left out"
+    ]
 
 
 def _line(evidence: Evidence) -> list[str]:

@@ -19,6 +19,7 @@ SPECTRUM_S = 8.0  # of one segment: lines of 1/8 Hz
 SPECTRUM_SEGMENTS = 64
 SPECTRUM_CHANNELS = 16
 ROBUST = 1.4826
+NOISE_SAMPLES = 20000
 
 
 class Statistics(NamedTuple):
@@ -30,6 +31,9 @@ class Statistics(NamedTuple):
         first_missing_s: when the first of them was, on the clock of the file; None if none is.
         scale_v: (channels,) robust standard deviation in volts; NaN where all is missing.
         constant: (channels,) share of the seen samples that equal the one before.
+        range_v: (channels,) from the smallest to the largest seen value, in volts.
+        noise_v: (channels,) robust standard deviation of the second differences.
+        steps: (channels,) share of the changes that stand alone: before and after them is none.
         stuck_s: (channels,) longest stretch of one value, in seconds.
         stuck_at_s: (channels,) when it began, on the clock of the file.
         frequencies_hz, power_db: (frequencies,) spectrum, the median over segments and channels;
@@ -41,6 +45,9 @@ class Statistics(NamedTuple):
     first_missing_s: float | None
     scale_v: NDArray[np.float64]
     constant: NDArray[np.float64]
+    range_v: NDArray[np.float64]
+    noise_v: NDArray[np.float64]
+    steps: NDArray[np.float64]
     stuck_s: NDArray[np.float64]
     stuck_at_s: NDArray[np.float64]
     frequencies_hz: NDArray[np.float64]
@@ -52,7 +59,9 @@ def statistics_of(recording: Recording) -> Statistics:
     n, rate = recording.n_channels, recording.sampling_rate_hz
     seen, missing, constant = 0, np.zeros(n), np.zeros(n)
     stuck, stuck_at = np.zeros(n), np.zeros(n)
-    scales, first_missing = [], None
+    lowest, highest = np.full(n, np.inf), np.full(n, -np.inf)
+    changes, alone = np.zeros(n), np.zeros(n)
+    scales, noises, first_missing = [], [], None
     for block in _blocks(recording):
         parts = []
         for start, stop in block:
@@ -63,10 +72,15 @@ def statistics_of(recording: Recording) -> Statistics:
             if first_missing is None and not finite.all():
                 first = start + int(np.argmin(finite.all(axis=1)))
                 first_missing = recording.start_s + first / rate
-            if len(x) > 1:
+            lowest = np.fmin(lowest, np.fmin.reduce(x, axis=0))
+            highest = np.fmax(highest, np.fmax.reduce(x, axis=0))
+            if len(x) > 2:
                 same = np.diff(x, axis=0) == 0
                 constant += same.sum(axis=0) * (len(x) / (len(x) - 1))
                 _longest(same, start, stuck, stuck_at)
+                changes += (~same[1:-1]).sum(axis=0)
+                alone += (same[:-2] & ~same[1:-1] & same[2:]).sum(axis=0)
+                noises.append(_noise(x))
             parts.append(x)
         scales.append(_scale(np.concatenate(parts)))
     stored = int(recording.signal.grid.runs[:, 2].sum())
@@ -77,6 +91,9 @@ def statistics_of(recording: Recording) -> Statistics:
         first_missing,
         _median(np.array(scales)),
         constant / max(1, seen),
+        np.where(highest >= lowest, highest - lowest, 0.0),
+        _median(np.array(noises)) if noises else np.full(n, np.nan),
+        alone / np.maximum(changes, 1),
         (stuck + (stuck > 0)) / rate,
         recording.start_s + stuck_at / rate,
         frequencies,
@@ -125,6 +142,11 @@ def _scale(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Robust standard deviation of each channel of a block, thinned out to be quick."""
     x = x[:: max(1, len(x) // 20000)]
     return ROBUST * _median(np.abs(x - _median(x)))
+
+
+def _noise(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Robust standard deviation of the second differences of the first samples of a part."""
+    return ROBUST * _median(np.abs(np.diff(x[:NOISE_SAMPLES], 2, axis=0)))
 
 
 def _median(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ recording costs little memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,20 @@ class SampleGrid:
         """When each stored sample was taken, in seconds on the clock of the file, (stored,)."""
         runs = [np.arange(at, at + count) for at, _, count in self.runs.tolist()]
         return np.asarray(self.start_s + np.concatenate(runs) / self.rate_hz)
+
+    def without(self, spans_s: Sequence[tuple[float, float]]) -> SampleGrid:
+        """The grid without the samples in these spans (start, stop) of time, in seconds."""
+        runs = self.runs.tolist()
+        for start_s, stop_s in spans_s:
+            first = math.ceil((start_s - self.start_s) * self.rate_hz - 1e-6)
+            stop = math.ceil((stop_s - self.start_s) * self.rate_hz - 1e-6)
+            parts = []
+            for grid, stored, count in runs:
+                before = min(count, max(0, first - grid))
+                after = min(count, max(before, stop - grid))
+                parts += [[grid, stored, before], [grid + after, stored + after, count - after]]
+            runs = [part for part in parts if part[2] > 0]
+        return replace(self, runs=np.array(runs, dtype=np.int64).reshape(-1, 3))
 
     def pieces(self, start: int, stop: int) -> list[tuple[int, int, int]]:
         """(grid position, stored position, count) of the stored samples in [start, stop)."""

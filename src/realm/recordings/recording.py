@@ -90,6 +90,8 @@ class Signal:
         grid: when the stored samples were taken.
         channel_names, regions, bad_channels: one entry per channel.
         bits: that one stored sample of one channel takes.
+        excluded: spans (start, stop) in seconds that the file itself declares invalid; the grid
+            has no samples there.
         typed: the file states the type of every channel, so names do not count.
         read: (first, stop) of stored samples to volts, (stop - first, channels) float64.
     """
@@ -102,6 +104,7 @@ class Signal:
     bits: int
     read: Callable[[int, int], NDArray[np.float64]]
     typed: bool = False
+    excluded: tuple[tuple[float, float], ...] = ()
 
 
 class Behavior(Protocol):

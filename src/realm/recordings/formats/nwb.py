@@ -67,7 +67,13 @@ class NwbBehavior:
 
 def _signal(path: Path, file: h5py.File, series: str) -> Signal:
     data = _numeric(path, file, f"{series}/data", dims=(1, 2))
-    grid = read_grid(path, file, series, len(data))
+    excluded = contents.invalid_times(path, file)
+    grid = read_grid(path, file, series, len(data)).without(excluded)
+    if not len(grid.runs):
+        raise ValueError(
+            f"{path}: expected samples outside intervals/invalid_times, found none; correct these "
+            "intervals or leave this session out"
+        )
     n_channels = 1 if data.ndim == 1 else int(data.shape[1])
     electrodes = read_electrodes(path, file, series, n_channels, n_stored=len(data))
     gain, offset = _calibration(path, file, series, data, n_channels)
@@ -82,7 +88,8 @@ def _signal(path: Path, file: h5py.File, series: str) -> Signal:
             volts += offset
         return volts
 
-    return Signal(series, grid, *electrodes, int(data.dtype.itemsize) * 8, read)
+    bits = int(data.dtype.itemsize) * 8
+    return Signal(series, grid, *electrodes, bits, read, excluded=excluded)
 
 
 def read_grid(path: Path, file: h5py.File, series: str, n_stored: int) -> SampleGrid:
@@ -176,6 +183,8 @@ def _read_series(path: Path, file: h5py.File, name: str) -> TimeSeries:
         times = read_grid(path, file, name, len(data)).times_s()
     gain, offset = _calibration(path, file, name, data, n_channels=1)
     values = data[:].astype(np.float64).reshape(len(data), -1) * gain + offset
+    for start, stop in contents.invalid_times(path, file):
+        values[(times >= start) & (times < stop)] = np.nan
     unit = hdf.text(data.attrs.get("unit", "arbitrary"))
     last = name.rsplit("/", 1)[-1]
     dims = values.shape[1]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from realm.recordings import hdf
 from realm.recordings.recording import Identity, iso_time, safe
 
+INVALID = "intervals/invalid_times"
 DEEPEST = 6  # levels of groups that are searched
 
 
@@ -35,6 +37,24 @@ def identity(path: Path, file: h5py.File) -> Identity:
         session = f"{subject}_{session}"
     session = safe(session)
     return Identity(session, subject or session, iso_time(stated("session_start_time")))
+
+
+def invalid_times(path: Path, file: h5py.File) -> tuple[tuple[float, float], ...]:
+    """The spans of time that the file declares invalid, in seconds.
+
+    Raises:
+        ValueError: the table has no finite start and stop for each span.
+    """
+    if hdf.find(file, INVALID) is None:
+        return ()
+    columns = [hdf.find(file, f"{INVALID}/{name}") for name in ("start_time", "stop_time")]
+    found = [c[()].astype(float).reshape(-1) for c in columns if isinstance(c, h5py.Dataset)]
+    if len(found) != 2 or len(found[0]) != len(found[1]) or not np.isfinite(found).all():
+        raise ValueError(
+            f"{path}: expected a finite start_time and stop_time for each span of {INVALID}; "
+            "correct this table in the file"
+        )
+    return tuple(zip(found[0].tolist(), found[1].tolist(), strict=True))
 
 
 def is_series(file: h5py.File, name: str) -> bool:
