@@ -1,4 +1,4 @@
-"""Channels that look like no electrode beside the others: far larger, in steps, or without noise."""
+"""Channels that look like no electrode beside the others: far larger, in steps, or noiseless."""
 
 from __future__ import annotations
 
