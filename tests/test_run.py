@@ -259,13 +259,41 @@ def test_seeds_side_by_side_give_the_same(
     assert {"seed0/student", "seed1/student", "seed1/pretrain"} <= set(stages)
 
 
-def test_another_recipe_in_the_same_folder_is_refused(
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("pretrain.task_weight=0.9", r"pretrain\.task_weight is 0\.9 and was"),
+        ("signal.bin_ms=40", r"signal\.bin_ms is 40\.0 and was 20\.0"),
+        ("distill.optimization.steps=7", r"distill\.optimization\.steps is 7 and was"),
+    ],
+)
+def test_another_recipe_in_the_same_folder_is_refused_before_any_work(
+    change: str, said: str, finished: Finished, data: Path, small_recipe: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder, folder)
+    before = {p: (p.stat().st_mtime_ns, sha256_file(p)) for p in folder.rglob("*") if p.is_file()}
+    for note in ("recipe.json", "run.json"):  # an older folder has the second one only
+        with pytest.raises(ValueError, match=rf"run: expected the recipe .*{said}.*--out"):
+            run(load_recipe(small_recipe, [change]), data, folder)
+        after = {
+            p: (p.stat().st_mtime_ns, sha256_file(p)) for p in folder.rglob("*") if p.is_file()
+        }
+        assert after == before
+        if note == "recipe.json":
+            (folder / note).unlink()
+            before.pop(folder / note)
+
+
+def test_what_training_does_not_depend_on_may_change(
     finished: Finished, data: Path, small_recipe: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(finished.folder, tmp_path / "run")
-    changed = load_recipe(small_recipe, ["pretrain.task_weight=0.9"])
-    with pytest.raises(ValueError, match=r"teacher/checkpoint\.safetensors.*another configuration"):
-        run(changed, data, tmp_path / "run")
+    seen: list[str] = []
+    recipe = load_recipe(small_recipe, ["seeds=[0]", 'baselines.methods=["ridge"]'])
+    rows = run(recipe, data, tmp_path / "run", progress=watched(seen))
+    assert seen == []
+    assert {row.method for row in rows} >= {"ridge", "student"}
 
 
 def test_behavior_that_does_not_vary_has_no_r2(
@@ -343,7 +371,7 @@ def test_what_cannot_be_distilled_is_said_before_pretraining(
 def test_a_folder_without_recordings(small_recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "nowhere"):
-        with pytest.raises(ValueError, match=rf"{folder}: expected recordings"):
+        with pytest.raises(ValueError, match=rf"{folder}: expected (a folder of )?recordings"):
             run(load_recipe(small_recipe), tmp_path / folder, tmp_path / "out")
 
 

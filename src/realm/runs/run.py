@@ -9,7 +9,7 @@ belong to the same recipe and data. To resume a run that was stopped, start it a
     seed0/scratch/, gru/ the same, for baselines that train
     seed0/model/         the decoder: `realm decode FILE --model DIR`
     seed0/results.csv    this seed's rows; results.csv holds those of all seeds
-    figures/, report.md, report.html, run.json
+    figures/, report.md, report.html, run.json, recipe.json
     tracking/            where the recipe asks for TensorBoard
 """
 
@@ -39,6 +39,7 @@ from realm.recordings.open import find_recordings
 from realm.report.outcome import write_decoding, write_figures
 from realm.report.write import write_markdown, write_report
 from realm.runs.record import describe
+from realm.runs.used_folder import check_folder, note_recipe
 from realm.stages import STUDENT_PARTS, Clock, SeedRun, each_seed
 from realm.training.tracking import tracked
 
@@ -73,6 +74,7 @@ def run(
             "expected data.behavior, the path of what is to be decoded, because decodings are "
             "scored, got none; add it, or stop earlier with --until distill"
         )
+    check_folder(recipe, out)
     clock = Clock()
     with clock("prepare"):
         prepared = prepare(recipe, data, out, jobs, cluster)
@@ -99,6 +101,9 @@ def run_prepared(
     `preparation` holds the seconds that preparing them took, for `run.json`.
     """
     out, progress = make_folder(out), progress or silent()
+    check_folder(recipe, out)
+    if Accelerator().is_main_process:
+        note_recipe(recipe, out)
     task = partial(run_seed, recipe, prepared, out, until=until)
     record = {} if preparation is None else {"prepare": preparation}
     for seed, stages in each_seed(task, recipe.seeds, jobs, progress).items():
