@@ -447,3 +447,10 @@ def test_a_disk_that_fills_up_in_training_leaves_no_half_checkpoint(
     assert "Traceback" not in done.stderr
     left = [path.name for path in (folder / "seed0" / "teacher").iterdir()]
     assert left == ["metrics.jsonl"]
+
+
+def test_two_runs_do_not_share_a_folder(data: Path, small_recipe: Path, tmp_path: Path) -> None:
+    from realm.locks import Lock
+
+    with Lock(tmp_path), pytest.raises(ValueError, match=f"{tmp_path}: expected one process"):
+        run(load_recipe(str(small_recipe)), data, tmp_path)

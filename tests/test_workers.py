@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -40,3 +42,36 @@ def interrupted(begun: Path, late: Path) -> None:
         while not busy.running():
             time.sleep(0.01)
         raise KeyboardInterrupt
+
+
+ORPHANS = """
+import os, sys, time
+from realm.workers import Workers
+
+def work(path):
+    open(path, "w").write(str(os.getpid()))
+    time.sleep(60)
+
+if __name__ == "__main__":
+    with Workers(2) as pool:
+        pool.submit(work, sys.argv[1] + "/one")
+        pool.submit(work, sys.argv[1] + "/two")
+        time.sleep(60)
+"""
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    script = tmp_path / "orphans.py"
+    script.write_text(ORPHANS)
+    parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
+    paths = [tmp_path / "one", tmp_path / "two"]
+    until = time.monotonic() + 120
+    while not all(path.exists() and path.read_text() for path in paths):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    workers = [int(path.read_text()) for path in paths]
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < until, "a worker lives on"
+        time.sleep(0.1)

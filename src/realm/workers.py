@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ from realm.progress import Line, Relay, speak_to
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
+
+
+LOOK_S = 0.5  # between looks at whether the parent is there
+GOODBYE_S = 5.0
 
 
 class Workers(ProcessPoolExecutor):
@@ -68,6 +73,17 @@ def _start(line: Line | None) -> None:
     """In a worker: SIGTERM raises an exception, so that unfinished files are removed."""
     signal.signal(signal.SIGTERM, _leave)
     speak_to(line)
+    watch = threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True)
+    watch.start()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is gone, also where that was killed and could not say so."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GOODBYE_S)  # for unfinished files to be removed
+    os._exit(1)
 
 
 def _leave(signal_number: int, frame: FrameType | None) -> Any:

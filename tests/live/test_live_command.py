@@ -187,3 +187,10 @@ def test_the_live_package_loads_nothing_of_the_training_or_the_command_line() ->
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_nothing_that_a_source_says_moves_the_cursor() -> None:
+    from realm.commands.terminal import plain_text, printable
+
+    assert printable("amp\x1b[2J\x07\r\n") == "amp\ufffd[2J\ufffd\ufffd\n"
+    assert "\x1b" not in plain_text("session \x1b]0;x\x07")

@@ -441,3 +441,35 @@ def test_latencies_are_counted_around_the_deadline() -> None:
     assert sum(latency["total"][beyond:]) == 2
     assert (latency["total"][0], latency["total"][-1], sum(latency["total"])) == (1, 1, 4)
     assert latency["max_ms"] == 1e6
+
+
+def test_idle_connections_do_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as a process may have files: none of them sends a request."""
+    import time
+    import urllib.request
+
+    sink = DashboardSink(0, lambda text: None)
+    sink.open(output_info())
+    try:
+        where = ("127.0.0.1", int(sink.url.split(":")[2].split("/")[0]))
+        idle = [socket.create_connection(where) for _ in range(200)]
+        until = time.monotonic() + 60
+        gone: set[socket.socket] = set()
+        while len(gone) < 200 - server.MOST_OTHERS:
+            assert time.monotonic() < until, f"{len(gone)} were closed"
+            for one in set(idle) - gone:
+                one.settimeout(0.001)
+                try:
+                    gone |= {one} if one.recv(1) == b"" else set()
+                except TimeoutError:
+                    pass
+                except OSError:
+                    gone.add(one)
+        for one in list(set(idle) - gone)[:1]:
+            one.close()
+        with urllib.request.urlopen(sink.url.partition("#")[0], timeout=60) as answer:
+            assert answer.status == 200
+        for one in idle:
+            one.close()
+    finally:
+        sink.close()

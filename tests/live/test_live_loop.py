@@ -277,3 +277,15 @@ def test_memory_does_not_grow_with_time() -> None:
         tracemalloc.stop()
     assert status["samples"]["decoded"] == 999 * 50
     assert taken[1] - taken[0] < 1_000_000  # on its way; 9,000 rows alone would be more
+
+
+def test_a_stop_does_not_decode_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realm.live.decoding.END_S", 0.0)
+    sink = RecordingSink()
+    settings = dataclasses.replace(PLAIN, queue_s=60.0, late_ms=50_000.0)
+    source = ScriptedSource(blocks(VOLTS), live=True)
+    loop = LiveLoop(SlowDecoder(dict.fromkeys(range(3, 1000), 0.05)), source, {"r": sink}, settings)
+    threading.Timer(0.5, loop.stop).start()
+    status = loop.run().final()
+    check_what_always_holds(sink, status)
+    assert status["samples"]["dropped_stopped"] > 0

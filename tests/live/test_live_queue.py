@@ -98,3 +98,21 @@ def test_everything_put_is_got_or_counted_whatever_the_order() -> None:
         lost += taken.lost
     assert put == got + lost
     assert lost == q.dropped
+
+
+def test_dropping_the_oldest_takes_no_longer_with_more_of_them() -> None:
+    looked = []
+
+    class Watched(BoundedQueue[int]):
+        def _drop_oldest(self) -> bool:
+            looked.append(len(self._items))
+            return super()._drop_oldest()
+
+    queue = Watched(5000, threading.Event())
+    for i in range(20_000):
+        queue.put(i, 1)
+    assert queue.waiting == 5000
+    assert queue.dropped == 15_000
+    taken = queue.get(0.0)
+    assert taken is not None
+    assert (taken.item, taken.lost) == (15_000, 15_000)

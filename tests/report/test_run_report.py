@@ -317,3 +317,18 @@ def test_the_summary_warns(tmp_path: Path) -> None:
     said = summary(tmp_path / "still", rows)
     assert "shorter than 20 s" in said
     assert "day0" in said[said.index("To watch") :]
+
+
+def test_names_of_a_recipe_are_text_and_nothing_else() -> None:
+    from realm.report.markdown import harmless, markdown
+    from realm.report.page import page
+    from realm.report.section import Section
+
+    assert harmless("<script>x</script> | =cmd() | 1 < 2") == (
+        "&lt;script>x&lt;/script> | \\=cmd() | 1 < 2"
+    )
+    section = Section("one <b>", ("{body} {title} <script>",))
+    assert "<script>" not in markdown("<i>{body}", [section], Path("."))
+    made = page("{body}", [section])
+    assert made.count("<title>{body}</title>") == 1
+    assert "{body} {title} &lt;script&gt;" in made

@@ -20,7 +20,9 @@ def render(content: Mapping[str, Any]) -> str:
     body += [_part(content, part) for part in content["parts"]]
     body.append(f"<h2>What this page shows, and what it does not</h2><p>{SCOPE}</p>{_signatures()}")
     title = f"Certificate of decoding: {html.escape(content['bundle']['session_id'])}"
-    return _PAGE.replace("{title}", title).replace("{body}", "\n".join(body))
+    before, rest = _PAGE.split("{title}")
+    between, after = rest.split("{body}")
+    return "".join([before, title, between, "\n".join(body), after])
 
 
 def number(value: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from realm.commands.terminal import console
+from realm.commands.terminal import console, printable
 from realm.live.settings import LiveSettings, Setting, all_settings
 
 
@@ -144,7 +144,7 @@ class StatusLine:
 
     def say(self, text: str) -> None:
         """Show a line that stays."""
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
     def show(self, status: dict[str, Any]) -> None:
         """Show the counters of this moment."""

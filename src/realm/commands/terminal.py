@@ -36,10 +36,15 @@ def plain(error: BaseException) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Text in which brackets are brackets, not markup."""
+    """Text in which brackets are brackets, not markup, and nothing moves the cursor."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text))
+
+
+def printable(text: str) -> str:
+    """Text of a file or a stream without characters that control a terminal; lines stay lines."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
 
 
 def _missing(error: ModuleNotFoundError) -> str:
@@ -81,7 +86,7 @@ def answer(
     for table in tables:
         Console().print(table)
     for line in lines:
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def _jsonable(value: Any) -> Any:

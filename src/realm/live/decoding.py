@@ -26,6 +26,7 @@ from realm.streaming import StreamingDecoder
 IDLE_S = 0.2  # longest wait, so that a request to stop is seen
 KEEPS_UP = 0.5  # decoding may take this share of the time that the samples took,
 BEHIND_S = 0.02  # and this much more in the long run;
+END_S = 2.0  # to decode what waits at the end
 APART_S = 1.0  # if it takes more, another thread decodes for this long
 
 
@@ -94,7 +95,7 @@ class Decoding(Receiver):
         return self._queue.empty
 
     def finish(self) -> None:
-        """Decode what waits; the last row is neutral. What cannot be decoded is counted.
+        """Decode what waits, for `END_S` at most; the last row is neutral. The rest is counted.
 
         Raises:
             ValueError: as in `LiveLoop.run`.
@@ -103,10 +104,12 @@ class Decoding(Receiver):
         with self._turn:
             self._over = True
             try:
-                while (queued := self._queue.get(0.0)) is not None:
+                until_s = now_s() + END_S
+                while now_s() < until_s and (queued := self._queue.get(0.0)) is not None:
                     self._process(queued)
+                self._status.samples.dropped_stopped += self._dropped_rest()
             finally:
-                self._drop_the_rest()
+                self._status.samples.dropped_refused += self._dropped_rest()  # after an error
                 self._status.samples.dropped_queue = self._queue.dropped
                 self.stream.part()
                 self._hand_over(self.stream.own(1, held=False))
@@ -282,8 +285,10 @@ class Decoding(Receiver):
             self._hand_over(self.stream.own(late, held))
             self._given_s += late * bin_s
 
-    def _drop_the_rest(self) -> None:
-        """After an error: what still waits is not decoded, but counted."""
+    def _dropped_rest(self) -> int:
+        """Take out what still waits; how many samples that were."""
+        dropped = 0
         while (queued := self._queue.get(0.0)) is not None:
             if isinstance(queued.item, Arrival):
-                self._status.samples.dropped_refused += len(queued.item.rows)
+                dropped += len(queued.item.rows)
+        return dropped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 from realm.live.outputs import OutputInfo, Outputs
@@ -97,10 +98,10 @@ class BoundedQueue(Generic[T]):
 
     def _drop_oldest(self) -> bool:
         """Drop the oldest item with a size, unless it is the only one."""
-        sized = [at for at, (_, size, _) in enumerate(self._items) if size]
-        if len(sized) < 2:
+        sized = islice((at for at, (_, size, _) in enumerate(self._items) if size), 2)
+        at, after = next(sized, -1), next(sized, -1)  # at the front: it takes no time
+        if after < 0:
             return False
-        at, after = sized[0], sized[1]
         _, size, lost = self._items[at]
         del self._items[at]
         item, its_size, before = self._items[after - 1]

@@ -33,7 +33,9 @@ def page(title: str, sections: Sequence[Section], picture_bytes: int = MOST_PICT
         for index, section in enumerate(sections)
     )
     body.insert(1, f"<nav><ul>\n{contents}\n</ul></nav>")
-    return _PAGE.replace("{title}", html.escape(title)).replace("{body}", "\n".join(body))
+    before, rest = _PAGE.split("{title}")
+    between, after = rest.split("{body}")
+    return "".join([before, html.escape(title), between, "\n".join(body), after])
 
 
 class _Budget:

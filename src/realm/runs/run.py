@@ -16,6 +16,7 @@ belong to the same recipe and data. To resume a run that was stopped, start it a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,7 @@ from realm.data.sessions import PreparedSession
 from realm.decoder.decoder import Decoder
 from realm.evaluation.results import LabelBudget, ResultRow, read_results, write_results
 from realm.files import make_folder, read_json, write_json
+from realm.locks import Lock
 from realm.methods.experiment import Decode, Experiment
 from realm.methods.protocol import score_session
 from realm.methods.registry import method as method_of
@@ -64,11 +66,25 @@ def run(
         The rows of `results.csv`; none if `until` is a stage before "evaluate".
 
     Raises:
-        ValueError: the recordings or the folder do not fit; the message says what to do.
+        ValueError: the recordings or the folder do not fit, or another run writes the folder; the
+            message says what to do.
         OSError: the output folder cannot be written, or the disk is full.
     """
     out = make_folder(out)
     check_jobs(jobs)
+    with Lock(out) if Accelerator().is_main_process else nullcontext():
+        return _run(recipe, data, out, until, jobs, cluster, progress)
+
+
+def _run(
+    recipe: Recipe,
+    data: Path | str,
+    out: Path,
+    until: Stage,
+    jobs: int,
+    cluster: bool,
+    progress: Progress | None,
+) -> list[ResultRow]:
     if until == "evaluate" and recipe.data.behavior is None:
         raise ValueError(
             "expected data.behavior, the path of what is to be decoded, because decodings are "

@@ -22,6 +22,8 @@ EVERY_S = 0.05  # between messages
 MOST = 8  # browsers
 QUEUED = 4  # messages for a browser that is slow
 STUCK_S = 10.0  # a browser that takes no message for this long is disconnected
+IDLE_S = 10.0  # a connection that does not become a viewer is closed after this,
+MOST_OTHERS, MOST_WAITING = 32, 16  # and at once where there are so many
 GOODBYE_S = 0.5  # for browsers to say goodbye
 GOING_AWAY = 1001  # RFC 6455, section 7.4.1
 KINDS = {
@@ -177,19 +179,34 @@ class Server:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
         try:
-            await web.SockSite(runner, self._socket).start()
+            await web.SockSite(runner, self._socket, backlog=MOST_WAITING).start()
             self._begun.set()
-            await self._send_until_stopped()
+            await self._send_until_stopped(runner)
             await self._viewers.say_goodbye()
         finally:
             await runner.cleanup()
 
-    async def _send_until_stopped(self) -> None:
+    async def _send_until_stopped(self, runner: web.AppRunner) -> None:
+        since: dict[Any, float] = {}
         while not self._stopping.is_set():
+            self._close_idle(runner.server, since)
             message = self._recent.frame_message()  # also with nobody there: it keeps the last rows
             self._viewers.send(message | {"refused": self.refused})
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._every_s)
+
+    def _close_idle(self, server: Any, since: dict[Any, float]) -> None:
+        """Close connections that are no viewer's and are there for long, or are too many."""
+        viewers = {id(viewer.transport) for viewer in self._viewers.present}
+        now, there = self._loop.time(), list(server.connections)
+        for gone in since.keys() - set(there):
+            del since[gone]
+        others = [each for each in there if id(each.transport) not in viewers]
+        for place, each in enumerate(others):
+            long = now - since.setdefault(each, now) > IDLE_S
+            if (long or place >= MOST_OTHERS) and each.transport is not None:
+                self.refused += 1
+                each.transport.abort()
 
     def _refuse(self, reason: str) -> Any:
         self.refused += 1
