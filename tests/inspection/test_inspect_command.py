@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from realm.cli import app, main
 from realm.inspection.content import behavior_of
+from realm.inspection.inspection import inspect_recording
 from realm.inspection.suggestion import suggest
 from realm.recipe import load_recipe
 from realm.recordings.open import open_recording
@@ -134,6 +135,36 @@ def test_the_lag_follows_the_clock_of_behavior(
     assert as_recorded is not None
     later = lag_ms(spoiled(lambda file: file[f"{HAND}/starting_time"].write_direct(np.array(0.2))))
     assert later == pytest.approx(as_recorded + 200)
+
+
+def test_a_lag_has_an_error(clean_path: Path) -> None:
+    with open_recording(clean_path) as recording:
+        content, series = behavior_of(recording, "behavior/Position/hand")
+        assert series is not None
+        found = suggest(recording, content, series).lag
+    assert found is not None
+    assert found.error_ms is not None
+    assert 0 < found.error_ms <= 100
+    assert found.other_ms is None
+
+
+def test_behavior_that_repeats_has_no_lag(
+    spoiled: Callable[[Callable[[h5py.File], None]], Path],
+) -> None:
+    """A hand that swings, and an amplitude that follows it: one period later is as likely."""
+
+    def swinging(file: h5py.File) -> None:
+        rng, data = np.random.default_rng(0), file[f"{LFP}/data"]
+        t = np.arange(len(data)) / 250
+        swing = np.sin(2 * np.pi * 2.5 * t)
+        data[...] = (3000 * swing[:, None] + rng.normal(0, 500, data.shape)).astype("i2")
+        at = np.arange(len(file[f"{HAND}/data"])) / 50
+        file[f"{HAND}/data"][...] = 0.1 * np.sin(2 * np.pi * 2.5 * at)[:, None] * [1, 0.5]
+
+    path = spoiled(swinging)
+    assert lag_ms(path) is None
+    found = inspect_recording(path)
+    assert any("as likely" in note or "no clear lag" in note for note in found.notes)
 
 
 def test_unrelated_behavior_has_no_lag(

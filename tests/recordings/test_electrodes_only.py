@@ -282,3 +282,27 @@ def test_nwb_scalars_as_arrays_of_one_element(spoil: Spoil) -> None:
     with open_recording(spoil(change)) as recording:
         assert (recording.start_s, recording.sampling_rate_hz) == (2.0, 250.0)
         assert abs(np.mean(recording.read(0, 100)) - 0.5) < 0.01
+
+
+def test_a_stated_unit_of_nwb_counts(spoil: Spoil, recording_path: Path) -> None:
+    def change(file: h5py.File) -> None:
+        data = file[f"{LFP}/data"]
+        data.attrs["unit"], data.attrs["conversion"] = "microvolts", data.attrs["conversion"] * 1e6
+
+    with open_recording(spoil(change)) as turned, open_recording(recording_path) as stated:
+        np.testing.assert_allclose(turned.read(0, 50), stated.read(0, 50), rtol=1e-9)
+
+
+def test_a_unit_that_the_conversion_says_again_is_a_fault(spoil: Spoil) -> None:
+    def change(file: h5py.File) -> None:
+        data = file[f"{LFP}/data"]
+        data.attrs["unit"], data.attrs["conversion"] = "uV", 1e-6
+
+    path = spoil(change)
+    with pytest.raises(RecordingFaultError, match="twice") as caught:
+        open_recording(path)
+    assert caught.value.fault == "unit"
+    with h5py.File(path, "r+") as file:  # as the message says
+        file[f"{LFP}/data"].attrs["unit"] = "volts"
+    with open_recording(path) as recording:
+        assert np.isfinite(recording.read(0, 50)).all()

@@ -11,7 +11,7 @@ import numpy as np
 from realm.inspection.content import BehaviorContent, Gap, behavior_of, gaps_of, likely_target
 from realm.inspection.faults import Evidence, Fault, find_faults, time_unit, transposed
 from realm.inspection.lines import Line, find_lines
-from realm.inspection.notes import find_notes
+from realm.inspection.notes import find_notes, lag_notes
 from realm.inspection.statistics import Statistics, statistics_of
 from realm.inspection.suggestion import Suggestion, suggest
 from realm.recordings.fault import RecordingFaultError
@@ -122,6 +122,7 @@ def _inspect(recording: Recording, named: str, behavior: str | None) -> Inspecti
     if chosen is not None and series is not None:
         try:
             suggestion = suggest(recording, chosen, series)
+            notes += lag_notes(suggestion.lag)
         except ValueError as error:
             notes.append(f"no recipe can be suggested: {error}")
     return Inspection(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from realm.inspection.faults import LARGEST_V, Evidence, span_ratio
+from realm.inspection.lag import Lag
 from realm.inspection.lines import find_lines, is_harmonic, mains_of
 from realm.inspection.odd_channels import FLAT
 
@@ -25,6 +26,22 @@ def find_notes(evidence: Evidence) -> list[str]:
         *_line(evidence),
         *_behavior(evidence),
         *_units(evidence),
+    ]
+
+
+def lag_notes(lag: Lag | None) -> list[str]:
+    """Why there is no lag, and what to check."""
+    if lag is None or lag.lag_ms is not None:
+        return []
+    if lag.other_ms is not None:
+        return [
+            "two lags between features and behavior are as likely: behavior that repeats looks "
+            "alike one period later; a longer recording may tell"
+        ]
+    return [
+        "no clear lag between features and behavior: check that both are on one clock (offset_s), "
+        "that the target is what the subject did, and that the channels are electrodes; "
+        "weak signals have none either"
     ]
 
 

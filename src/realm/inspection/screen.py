@@ -80,9 +80,13 @@ def _suggested(found: Inspection) -> list[str]:
     lag = "too little behavior to find the lag"
     if suggestion.lag is not None:
         lag = "no clear lag"
+        if suggestion.lag.other_ms is not None:
+            lag = "no lag: two are as likely"
         if suggestion.lag.lag_ms is not None:
             word = "precede" if suggestion.lag.lag_ms >= 0 else "follow"
             lag = f"features {word} it by {abs(suggestion.lag.lag_ms):.0f} ms"
+            if suggestion.lag.error_ms is not None:
+                lag += f" (+/- {suggestion.lag.error_ms:.0f})"
     return [
         _row("recipe", f"{suggestion.target} of {suggestion.behavior}; {lag}"),
         _row("", f"bins of {suggestion.bin_ms:g} ms, windows of {suggestion.window_s:g} s"),

@@ -26,6 +26,7 @@ from realm.recordings.grid import (
     from_timestamps,
 )
 from realm.recordings.recording import Recording, Signal, TimeSeries
+from realm.volts import volts_per
 
 
 def open_nwb(path: Path, lfp_path: str | None = None) -> Recording:
@@ -77,6 +78,8 @@ def _signal(path: Path, file: h5py.File, series: str) -> Signal:
     n_channels = 1 if data.ndim == 1 else int(data.shape[1])
     electrodes = read_electrodes(path, file, series, n_channels, n_stored=len(data))
     gain, offset = _calibration(path, file, series, data, n_channels)
+    volts = _volts(path, series, data, gain)
+    gain, offset = gain * volts, offset * volts
     same = bool((gain == gain[0]).all())
     scale = gain[:1] if same else gain  # one number for all takes half the time
 
@@ -170,6 +173,25 @@ def _calibration(
             "channel_conversion in the file",
         )
     return gain, offset
+
+
+def _volts(path: Path, series: str, data: h5py.Dataset, gain: NDArray[np.float64]) -> float:
+    """Volts in the stated unit of a series; 1 where it is none of potential.
+
+    Stored numbers times the conversion are in the unit. Writers that store microvolts and mean
+    volts by the conversion state the factor twice.
+    """
+    unit = hdf.text(data.attrs.get("unit", "")).strip()
+    factor = volts_per(unit) or 1.0
+    if factor != 1 and np.allclose(np.median(gain), factor, rtol=0.01):
+        raise RecordingFaultError(
+            "unit",
+            f"{path}: expected numbers times conversion to be in the unit at {series}, but the "
+            f"unit is {unit!r} and the conversion {np.median(gain):g}: one of them says it twice; "
+            'where the numbers are stored in that unit, set the unit to "volts" and keep the '
+            "conversion",
+        )
+    return factor
 
 
 def _read_series(path: Path, file: h5py.File, name: str) -> TimeSeries:
