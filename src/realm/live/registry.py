@@ -79,6 +79,18 @@ SOURCES = {
         options={"type": str, "source_id": str, "unit": str, "channel_names": read_names},
     ),
     "zmq": Kind("realm.live.sources.zmq:ZMQSource", "address", example="zmq:tcp://127.0.0.1:5555"),
+    "open-ephys": Kind(
+        "realm.live.sources.open_ephys:OpenEphysSource",
+        "address",
+        example="open-ephys:tcp://127.0.0.1:5556",
+        options={"unit": str},
+    ),
+    "intan": Kind(
+        "realm.live.sources.intan:IntanSource",
+        "address",
+        example="intan:127.0.0.1:5001?rate_hz=30000&channel_names=A-000,A-001",
+        options={"rate_hz": float, "channel_names": read_names},
+    ),
 }
 SINKS = {
     "csv": Kind(

@@ -7,22 +7,12 @@ one frame is at most `LARGEST_FRAME` bytes. The connection shows that a sender w
 
 from __future__ import annotations
 
-from typing import Any
-
-import zmq
-
 from realm.live.clock import check_clock, now_s
 from realm.live.sources import Block, Source, SourceLostError, StreamInfo
-from realm.live.zmq_format import (
-    LARGEST_FRAME,
-    SAMPLES_TOPIC,
-    Samples,
-    check_address,
-    decode_samples,
-)
+from realm.live.sources.subscription import Subscription
+from realm.live.zmq_format import SAMPLES_TOPIC, Samples, check_address, decode_samples
 
 OPEN_S = 2.0  # longest wait for the first message
-MOST_WAITING = 1_000  # messages; beyond them the newest are dropped, which `first_index` shows
 
 
 class ZMQSource(Source):
@@ -41,16 +31,15 @@ class ZMQSource(Source):
         check_address(address, f"source zmq:{address}")
         self.address, self._open_s = address, open_s
         self.refused_messages, self.refused_because = 0, ""
-        self._socket: Any = None
-        self._monitor: Any = None
-        self._poller: Any = None
+        self._subscription: Subscription | None = None
         self._first: Samples | None = None  # what the open stream is; its block is read first
         self._waiting: Block | None = None
 
     def open(self) -> StreamInfo:
         """Connect and wait for the first message, which describes the stream; see `Source`."""
         self.close()
-        self._connect()
+        where = f"zmq:{self.address}"
+        self._subscription = Subscription(self.address, SAMPLES_TOPIC, where)
         before, until = self.refused_messages, now_s() + self._open_s
         first = None
         while first is None and now_s() < until:
@@ -86,32 +75,20 @@ class ZMQSource(Source):
 
     def close(self) -> None:
         """Disconnect; see `Source`."""
-        if self._socket is not None:
-            self._socket.disable_monitor()
-            self._monitor.close(linger=0)
-            self._socket.close(linger=0)
-        self._socket = self._monitor = self._first = self._waiting = None
-
-    def _connect(self) -> None:
-        self._socket = zmq.Context.instance().socket(zmq.SUB)
-        self._socket.setsockopt(zmq.RCVHWM, MOST_WAITING)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_FRAME)
-        self._socket.setsockopt(zmq.SUBSCRIBE, SAMPLES_TOPIC)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._socket.connect(self.address)
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
+        if self._subscription is not None:
+            self._subscription.close()
+        self._subscription = self._first = self._waiting = None
 
     def _next(self, timeout_s: float) -> Samples | None:
         """One message; None if none came in time, or none that is in the format."""
-        ready = dict(self._poller.poll(max(0, round(1000 * timeout_s))))
-        if self._socket not in ready:  # what arrived before the loss is read first
-            if self._monitor in ready:
-                self._lost("the connection was lost")
-            return None
+        assert self._subscription is not None
         try:
-            return decode_samples(self._socket.recv_multipart(zmq.NOBLOCK))
+            frames = self._subscription.receive(timeout_s)
+        except SourceLostError:
+            self.close()
+            raise
+        try:
+            return None if frames is None else decode_samples(frames)
         except ValueError as error:
             self.refused_messages += 1
             self.refused_because = str(error)
