@@ -45,7 +45,8 @@ def live(
         str,
         typer.Option(
             metavar="SOURCE",
-            help="Where the samples come from: lsl:NAME, zmq:ADDRESS or replay:FILE.",
+            help="Where the samples come from: lsl:NAME, zmq:ADDRESS, open-ephys:ADDRESS, "
+            "intan:HOST:PORT or replay:FILE.",
         ),
     ],
     sinks: Annotated[
