@@ -220,7 +220,10 @@ def find_recordings(folder: Path | str) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.exists():
-        raise ValueError(f"{folder}: expected a folder of recordings, found none; check the path")
+        raise ValueError(
+            f"{folder}: expected recordings ({', '.join(format_names())}) in this folder, but it "
+            "is not there; check the path or name another folder"
+        )
     own = _inside(folder)
     if _is_recording(own):
         return [own]

@@ -17,6 +17,7 @@ from realm.recordings.channels import finished
 from realm.recordings.fault import RecordingFaultError
 from realm.recordings.formats import nwb_contents as contents
 from realm.recordings.formats.nwb_electrodes import read_electrodes
+from realm.recordings.formats.nwb_probes import choose_series, side_by_side
 from realm.recordings.grid import (
     SampleGrid,
     at_rate,
@@ -32,6 +33,8 @@ from realm.volts import volts_per
 def open_nwb(path: Path, lfp_path: str | None = None) -> Recording:
     """Open an NWB file; `lfp_path` names the neural series where it has several.
 
+    Series of different probes are one recording, and so are those that `lfp_path` joins by " + ".
+
     Raises:
         ValueError: the file or what it says cannot be used; the message says what to do.
     """
@@ -43,7 +46,8 @@ def open_nwb(path: Path, lfp_path: str | None = None) -> Recording:
                 "convert the recording to NWB (for instance with neuroconv)"
             )
         identity = contents.identity(path, file)
-        signal = _signal(path, file, contents.choose_lfp(path, file, lfp_path))
+        signals = [_signal(path, file, name) for name in choose_series(path, file, lfp_path)]
+        signal = side_by_side(path, file, signals)
         return Recording(path, identity, signal, (NwbBehavior(path, file),), file.close)
     except BaseException:
         file.close()

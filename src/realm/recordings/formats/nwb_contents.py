@@ -108,7 +108,7 @@ def choose_lfp(path: Path, file: h5py.File, lfp_path: str | None) -> str:
     if len(candidates) > 1:
         raise ValueError(
             f"{path}: expected one LFP series, found {len(candidates)}: {', '.join(candidates)}. "
-            "Set lfp to one of these paths"
+            "Set lfp to one of these paths, or to several joined by ' + '"
         )
     return candidates[0]
 
