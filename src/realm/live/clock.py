@@ -60,14 +60,9 @@ def check_clock(times_s: NDArray[np.float64], source: str) -> None:
         )
 
 
-def of_the_present(times_s: Floats, arrived_s: float) -> Floats:
-    """Time stamps of samples that arrived now; NaN for those that no such sample can have."""
-    if len(times_s) and (
-        times_s.min() >= arrived_s - OTHER_CLOCK_S and times_s.max() <= arrived_s + AHEAD_S
-    ):
-        return times_s
-    possible = (times_s >= arrived_s - OTHER_CLOCK_S) & (times_s <= arrived_s + AHEAD_S)
-    return np.where(possible, times_s, np.nan)
+def of_the_present(arrived_s: float) -> tuple[float, float]:
+    """The earliest and the latest time stamp that a sample which arrives now can have."""
+    return arrived_s - OTHER_CLOCK_S, arrived_s + AHEAD_S
 
 
 class Delay:

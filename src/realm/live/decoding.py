@@ -66,6 +66,7 @@ class Decoding(Receiver):
         self._connection = self._refused = 0  # numbers of connections, 0 = none
         self._ever_checked = False
         self._begun = False  # samples were decoded
+        self._next_late_s = math.inf  # when a row without samples is due
         self._given_s = math.nan  # until when there are rows, in the time of this machine
         self._decoded_s = -math.inf  # when a row was decoded that may be held
 
@@ -204,7 +205,8 @@ class Decoding(Receiver):
         if arrival.connection != self._connection:
             status.samples.dropped_refused += len(arrival.rows)
             return
-        self._give_late_rows()  # before the samples: what comes too late is not given
+        if not now_s() < self._next_late_s:  # before the samples: what is too late is not given
+            self._give_late_rows()
         if self._rehearsal is not None:
             self._rehearsal.expect(arrival)
         resets = status.stream.resets
@@ -220,6 +222,7 @@ class Decoding(Receiver):
                 self._decoded_s = -math.inf if outputs.neutral[-1] else self._given_s
         if status.stream.resets > resets:
             self._say("the decoder starts anew: the gap is too long to fill")
+        self._plan_late_rows()
         why = self.stream.check(taken)
         if why:
             self._refuse(why)
@@ -260,9 +263,14 @@ class Decoding(Receiver):
         """Seconds to wait for samples before a row without samples is due."""
         if self._waits or not self._begun:
             return IDLE_S
-        next_s = self._given_s + self.stream.bins.bin_s
-        due_s = max(next_s, min(next_s + self._settings.late_ms / 1000, self.stream.due_s()))
-        return min(IDLE_S, max(0.0, due_s - now_s()) + 1e-4)
+        return min(IDLE_S, max(0.0, self._next_late_s - now_s()) + 1e-4)
+
+    def _plan_late_rows(self) -> None:
+        """Say when the next row without samples is due; while nothing waits for rows."""
+        if not self._waits and self._begun:
+            next_s = self._given_s + self.stream.bins.bin_s
+            latest_s = next_s + self._settings.late_ms / 1000
+            self._next_late_s = max(next_s, min(latest_s, self.stream.due_s()))
 
     def _give_late_rows(self) -> None:
         """Give held or neutral rows for bins that were not decoded in time.
@@ -284,6 +292,7 @@ class Decoding(Receiver):
             held = now - self._decoded_s <= self._settings.hold_ms / 1000
             self._hand_over(self.stream.own(late, held))
             self._given_s += late * bin_s
+        self._plan_late_rows()
 
     def _dropped_rest(self) -> int:
         """Take out what still waits; how many samples that were."""

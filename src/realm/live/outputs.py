@@ -161,9 +161,10 @@ def decoded_rows(decoded: Decoded, ended: Ended, given_s: float | None, worked_s
             their time stamps say.
     """
     quality, n = decoded.quality, len(ended.bin)
-    latency_s = np.full(n, worked_s)
-    if given_s is not None:
-        latency_s = np.maximum(latency_s, given_s - ended.waited_s)
+    if given_s is None:
+        latency_s = np.full(n, worked_s)
+    else:
+        latency_s = np.maximum(given_s - ended.waited_s, worked_s)
     names, judged = _judged(Outputs)
     rows = dict(zip(names, judged(quality), strict=True))
     rows["neutral"] = quality.neutral.copy()

@@ -20,12 +20,14 @@ from realm.live.stamps import (
     DISBELIEF,
     DOUBT,
     DUPLICATED,
+    EARLIEST,
     EXPECTED,
     FARTHEST_S,
     GAIN,
     JOINED,
     KEPT,
     LAST,
+    LATEST,
     LONGEST,
     MISSING,
     NEXT,
@@ -262,7 +264,7 @@ def place(
     row = 0
     for n in range(times.size):
         time, mark = times[n], marks[n]
-        if not np.isfinite(time):
+        if not (np.isfinite(time) and p[EARLIEST] <= time <= p[LATEST]):
             time = np.nan
         if np.isnan(f[EXPECTED]):
             if np.isnan(time):

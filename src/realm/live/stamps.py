@@ -34,6 +34,7 @@ STRAYS = 8  # samples since `STRAY`
 INTS = 9
 # Settings: p
 PERIOD, TOLERANCE, LONGEST, GAIN = 0, 1, 2, 3
+EARLIEST, LATEST = 4, 5  # time stamps that are believed
 BUNCH = 0.25  # of a period: a stamp this soon after another one does not say when the sample was
 FARTHEST_S = 1e7  # a stamp further ahead than four months is a fault
 DISBELIEF = 4.0  # tolerances; a number that jumps by more must agree with the time stamp

@@ -15,7 +15,7 @@ from realm.live.clock import AHEAD_S, BinClock, Delay, Ended, now_s, of_the_pres
 from realm.live.outputs import Outputs, decoded_rows, from_row, own_rows
 from realm.live.settings import LiveSettings
 from realm.live.status import Status
-from realm.live.timeline import NOTHING, Happened, Timed, Timeline, stretches
+from realm.live.timeline import ANY_TIME, NOTHING, Happened, Timed, Timeline, stretches
 from realm.streaming import Decoded, StreamingDecoder
 
 Floats = NDArray[np.float64]
@@ -62,6 +62,7 @@ class Stream:
         self.state = self.state._replace(approved=int(self.checked))
         self._joins = True  # until the first samples of a connection
         self._late_s, self._hold_s = settings.late_ms / 1000, settings.hold_ms / 1000
+        self._oldest_ms = settings.late_ms + settings.hold_ms
         self._delay = Delay()
 
     def restore(self, path: Path) -> None:
@@ -132,17 +133,10 @@ class Stream:
         """
         taken_s = now_s()
         arrived_s = taken_s if arrived_s is None else arrived_s
-        if self._present:
-            times_s = of_the_present(times_s, arrived_s)
+        possible_s = of_the_present(arrived_s) if self._present else ANY_TIME
         timed, happened, rates, timeline = self._timeline.step(
-            rows, times_s, first_index, self.state.timeline, lost
+            rows, times_s, first_index, self.state.timeline, lost, possible_s
         )
-        if self._present and len(timed.rows):
-            due_s = arrived_s + self._timeline.period_s
-            self._delay.add(due_s - self._timeline.expected_s(timeline), arrived_s)
-            if self._timeline.expected_s(timeline) > due_s + AHEAD_S:
-                timeline = self._timeline.not_after(timeline, due_s)
-            self._status.stream.delay_ms = 1000 * self._delay.usual_s
         self.state = self.state._replace(timeline=timeline)
         if happened is not NOTHING:
             self._count(happened)
@@ -152,7 +146,19 @@ class Stream:
                 self._begin_anew(float(part.skipped_s[0]))
             outputs += self._decode(part, arrived_s if self._present else taken_s)
             self._joins = False
+        if self._present and len(timed.rows):
+            self._follow(arrived_s)
         return Taken(outputs, timed.rows[:, : self._channels], rates)
+
+    def _follow(self, arrived_s: float) -> None:
+        """Follow the usual delay of the stream, whose clock is not ahead of the present."""
+        due_s = arrived_s + self._timeline.period_s
+        expected_s = self._timeline.expected_s(self.state.timeline)
+        self._delay.add(due_s - expected_s, arrived_s)
+        self._status.stream.delay_ms = 1000 * self._delay.usual_s
+        if expected_s > due_s + AHEAD_S:
+            timeline = self._timeline.not_after(self.state.timeline, due_s)
+            self.state = self.state._replace(timeline=timeline)
 
     def own(self, n: int, held: bool) -> Outputs:
         """The next `n` rows without samples: the last behavior (`held`), or the neutral one."""
@@ -224,8 +230,8 @@ class Stream:
         if not state.approved:
             rows.behavior[:] = self._neutral
             rows.neutral[:] = True
-        elif self._present and rows.latency_ms.max() > 1000 * (self._late_s + self._hold_s):
-            unfit = rows.latency_ms > 1000 * (self._late_s + self._hold_s)
+        elif self._present and max(rows.latency_ms.tolist()) > self._oldest_ms:
+            unfit = rows.latency_ms > self._oldest_ms
             unfit &= ~rows.neutral
             rows.behavior[unfit] = self._neutral
             rows.neutral[unfit] = True

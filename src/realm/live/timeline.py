@@ -25,6 +25,7 @@ if its time stamp agrees.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -36,6 +37,7 @@ from realm.live import placing, stamps
 
 RELOCK_S = 0.25  # of samples that agree on another clock: the clock was set
 MOST_SEEN = 4096  # recent samples that are remembered, to know those that come twice
+ANY_TIME = (-math.inf, math.inf)
 CLOCK_S = 1.0  # time constant with which the tracked clock follows the time stamps
 FIRST_RATE_S, RATE_S = 1.0, 10.0  # of measurements of the rate: the first, and those after it
 
@@ -111,7 +113,7 @@ class Timeline:
         self._columns = columns
         recent = min(MOST_SEEN, int(np.ceil(tolerance_s * rate_hz)) + 2)
         self._seen = 1 << (recent - 1).bit_length()
-        self._p = np.array([self.period_s, tolerance_s, longest_fill_s, gain])
+        self._p = np.array([self.period_s, tolerance_s, longest_fill_s, gain, *ANY_TIME])
         relock_s = min(longest_fill_s, RELOCK_S)
         windows = [max(2, round(s * rate_hz)) for s in (relock_s, FIRST_RATE_S, RATE_S)]
         self._q = np.array(windows, dtype=np.int64)
@@ -152,6 +154,7 @@ class Timeline:
         first_index: int | None,
         state: TimelineState,
         lost: int = 0,
+        possible_s: tuple[float, float] = ANY_TIME,
     ) -> tuple[Timed, Happened, Floats, TimelineState]:
         """Give each sample its place.
 
@@ -161,12 +164,14 @@ class Timeline:
             first_index: number of the first sample, None if they are not numbered.
             state: from the step before; it is not changed.
             lost: samples between the last block and this one that are known to be lost.
+            possible_s: earliest and latest time stamp that is believed.
 
         Returns:
             The samples in their places, what happened, the measured rates (in Hz, usually none)
             and the state for the next block.
         """
         n = len(rows)
+        self._p[stamps.EARLIEST :] = possible_s
         f, i = state.clock.copy(), state.numbers.copy()
         seen_s, seen_marks = state.seen_s.copy(), state.seen_marks.copy()
         if lost and first_index is None and not i[stamps.JOINED]:
