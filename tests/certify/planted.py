@@ -411,7 +411,7 @@ def _plain(name: str, value: Any) -> Patch:
 
 def _never_late(self: Stream, *given: Any, begin: Any = Stream.__init__, **more: Any) -> None:
     begin(self, *given, **more)
-    self._late_s = 1e9
+    self._late_s, self._oldest_ms = 1e9, 1e12
 
 
 def _shifted(self: Decoding, rows: Any, give: Any = Decoding._hand_over) -> None:
