@@ -106,7 +106,7 @@ class Look(NamedTuple):
 # Readouts of networks that learned without labels; they compete on new sessions only.
 READOUTS = {
     "untrained": Look(15, "#9A9A9A", "x"),
-    "causal_mae": Look(62, "#56B4E9", "P"),
+    "causal_mae": Look(62, "#332288", "P"),
     "published_student": Look(64, "#0072B2", "v"),
     "student_frozen": Look(82, "#D55E00", "o"),
     "student_frozen_lags": Look(83, "#B03A00", "."),
