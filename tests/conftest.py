@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,14 @@ from tiny_recipe import SMALL_RECIPE
 # A busy machine makes examples slow, not wrong.
 settings.register_profile("realm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("realm")
+
+if os.name == "nt":  # they limit, fork or kill as only POSIX can; test_systems.py is for Windows
+    collect_ignore = [
+        "data/test_prepare_interrupted.py",
+        "recordings/fuzz.py",
+        "test_files.py",
+        "test_run.py",
+    ]
 
 COMPILED = (
     "realm.signal.compiled",

@@ -27,6 +27,7 @@ LAYERS = [
         "locks",
         "volts",
         "versions",
+        "systems",
     },
     {"workers"},
     {"signal"},
@@ -235,7 +236,14 @@ def test_streaming_imports_only_what_the_base_install_has() -> None:
         used = {found.module.split(".")[0] for found in imports(path)}
         assert used - standard <= {"numpy", "numba", "safetensors", "realm"}, path
         parts = {part(i.module) for i in imports(path) if i.module.startswith("realm")}
-        assert parts - {None} <= {"files", "compiling", "signal", "streaming", "extensions"}, path
+        assert parts - {None} <= {
+            "files",
+            "compiling",
+            "signal",
+            "streaming",
+            "extensions",
+            "systems",
+        }, path
 
 
 def test_a_training_needs_no_cluster_engine() -> None:

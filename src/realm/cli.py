@@ -29,6 +29,7 @@ from realm.commands import (
 )
 from realm.commands.help import Command, Group, help_text
 from realm.commands.terminal import console, plain
+from realm.systems import show_any_text
 
 # Both in the order of `realm --help`. A command loads what it needs when it runs, not here: those
 # for the rig must work without torch.
@@ -90,6 +91,7 @@ for former in stages.FORMER:
 
 def main() -> None:
     """Run the command line; what a user can mend is said in one line, without a traceback."""
+    show_any_text()
     try:
         app()
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:

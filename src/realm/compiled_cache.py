@@ -30,6 +30,8 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps, loads
 
+from realm.systems import replace
+
 PACKAGE = Path(__file__).parent
 # What is used of numba that it does not promise to keep; `tests/test_compiling.py` checks each.
 PRIVATE = (
@@ -95,7 +97,7 @@ class _Cache(FunctionCache):
         self._failed = failed
         _present(self, "_cache_file")
         code = function.__code__
-        version = "".join(map(str, sys.version_info[:2])) + sys.abiflags
+        version = "".join(map(str, sys.version_info[:2])) + getattr(sys, "abiflags", "")
         base = f"{Path(code.co_filename).stem}.{code.co_name}-{code.co_firstlineno}.py{version}"
         self._cache_file: Any = KeptCode(
             self.cache_path, base, sources_sha256(Path(code.co_filename))
@@ -140,7 +142,7 @@ class KeptCode:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(hashlib.sha256(content).digest() + content)
-            os.replace(part, self._path(key))
+            replace(part, self._path(key))
         except BaseException:
             Path(part).unlink(missing_ok=True)
             raise

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
+
+from realm.systems import flush, replace
 
 
 @contextlib.contextmanager
@@ -41,9 +42,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         raise _explained(error, path) from error
     try:
         yield temporary
-        _flush(temporary)
-        os.replace(temporary, path)
-        _flush(path.parent)
+        flush(temporary)
+        replace(temporary, path)
+        flush(path.parent)
     except OSError as error:
         raise _explained(error, path) from error
     finally:
@@ -90,7 +91,7 @@ def append_line(path: Path | str, line: str) -> None:
     """Add a line to a text file; a full disk can only cut this last line."""
     path = Path(path)
     try:
-        with path.open("a") as stream:
+        with path.open("a", encoding="utf-8", newline="\n") as stream:
             stream.write(line + "\n")
     except OSError as error:
         raise _explained(error, path) from error
@@ -104,7 +105,7 @@ def read_json(path: Path | str) -> Any:
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(
             f"{path}: expected a JSON file here, found none; check the folder"
@@ -155,14 +156,6 @@ def sha256_file(path: Path | str) -> str:
 def sha256_json(content: Any) -> str:
     """SHA-256 of a JSON value, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _explained(error: OSError, path: Path) -> OSError:

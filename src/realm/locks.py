@@ -1,25 +1,18 @@
 """One process at a time: locks that end with the process that holds them, also when it is killed.
 
-The kernel keeps the lock (`flock`), not the file. What a killed process leaves of it is an empty
-file, which stops nobody. Where there is no `flock`, or the file system has none, nothing is locked.
+The system keeps the lock, not the file. What a killed process leaves of it is an empty file, which
+stops nobody. Where the file system has no locks, nothing is locked.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-fcntl: Any
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+from realm import systems
 
 
 def lock(handle: int, path: Path) -> None:
@@ -28,22 +21,18 @@ def lock(handle: int, path: Path) -> None:
     Raises:
         ValueError: another process uses it; the message names `path`.
     """
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in BUSY:
-            raise ValueError(
-                f"{path}: expected one process to write here, but another one does at this "
-                "moment; wait for it, stop it, or name another place"
-            ) from None
+    if not systems.lock(handle):
+        raise ValueError(
+            f"{path}: expected one process to write here, but another one does at this "
+            "moment; wait for it, stop it, or name another place"
+        )
 
 
 class Lock:
     """The lock of a file that is replaced as a whole, or of a folder, for a `with` block.
 
-    A folder is locked itself; of a file, an empty one beside it, which is removed at the end.
+    A folder is locked itself; of a file, an empty one beside it, which is removed at the end. On
+    Windows, which cannot open folders, it is an empty file in the folder.
 
     Raises:
         ValueError: another process holds the lock.
@@ -52,7 +41,9 @@ class Lock:
 
     def __init__(self, path: Path | str) -> None:
         path = Path(path)
-        self._beside = None if path.is_dir() else path.with_name(f".{path.name}.lock")
+        itself = path.is_dir() and not systems.WINDOWS
+        within = path / ".folder.lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+        self._beside = None if itself else within
         self._handle = -1
         while self._handle < 0:
             self._handle = self._opened(path)
@@ -60,7 +51,7 @@ class Lock:
     def _opened(self, path: Path) -> int:
         """The open and locked file; -1 if its last holder removed it at this moment."""
         flags = os.O_RDWR | os.O_CREAT if self._beside else os.O_RDONLY
-        handle = os.open(self._beside or path, flags | os.O_CLOEXEC, 0o666)
+        handle = systems.open_file(self._beside or path, flags)
         try:
             lock(handle, path)
             if self._beside is None or os.fstat(handle).st_nlink:
@@ -75,11 +66,17 @@ class Lock:
         """Free the lock; does nothing when it is free."""
         if self._handle < 0:
             return
-        with contextlib.suppress(OSError):
-            if self._beside is not None:
-                self._beside.unlink(missing_ok=True)  # while it is held
+        if not systems.WINDOWS:  # there it can be removed only when nobody has it open
+            self._remove()
         os.close(self._handle)
         self._handle = -1
+        if systems.WINDOWS:
+            self._remove()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._beside is not None:
+                self._beside.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,6 @@ recipe and data is not trained again.
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
@@ -23,6 +22,7 @@ from realm.nn.teacher import AnyTeacher, Teacher, TeacherEnsemble
 from realm.progress import Progress, Relay, relayed
 from realm.recipe import Recipe
 from realm.signal.binning import lookahead_bins
+from realm.systems import children_cpu_s
 from realm.training.build import behavior_scales, new_student, new_teacher
 from realm.training.distill import DistillObjective, distill
 from realm.training.pretrain import pretrain
@@ -244,8 +244,7 @@ class Clock:
 
 
 def _cpu_s() -> float:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+    return time.process_time() + children_cpu_s()
 
 
 def _count(model: torch.nn.Module) -> int:

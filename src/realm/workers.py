@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from realm import systems
 from realm.progress import Line, Relay, speak_to
 
 Given = ParamSpec("Given")
@@ -73,13 +74,22 @@ def _start(line: Line | None) -> None:
     """In a worker: SIGTERM raises an exception, so that unfinished files are removed."""
     signal.signal(signal.SIGTERM, _leave)
     speak_to(line)
-    watch = threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited, but on Windows
+    watch = threading.Thread(target=_end_with, args=(_parent_lives(os.getppid()),), daemon=True)
     watch.start()
 
 
-def _end_with(parent: int) -> None:
+def _parent_lives(parent: int) -> Callable[[], bool]:
+    """Asks whether the process that started this one is there; Windows keeps its number."""
+    process = multiprocessing.parent_process()
+    if systems.WINDOWS and process is not None:
+        return process.is_alive
+    return lambda: os.getppid() == parent
+
+
+def _end_with(parent_lives: Callable[[], bool]) -> None:
     """End this worker when its parent is gone, also where that was killed and could not say so."""
-    while os.getppid() == parent:
+    while parent_lives():
         time.sleep(LOOK_S)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GOODBYE_S)  # for unfinished files to be removed

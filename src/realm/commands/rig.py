@@ -115,7 +115,8 @@ def live(
         say=line.say,
         report=line.show,
     )
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    ends = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGBREAK")]
+    before = {each: signal.getsignal(each) for each in ends if each is not None}
     for each in before:
         signal.signal(each, lambda *_: loop.stop())
     try:

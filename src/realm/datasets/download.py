@@ -19,6 +19,8 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from realm.systems import replace
+
 CHUNK = 1 << 16
 TIMEOUT_S = 60.0
 AGENT = "realm-lfp"
@@ -61,12 +63,12 @@ class ResumingDownload:
     def __call__(self, url: str, output_file: str, pooch: Any = None) -> None:
         """Download `url`, going on from an earlier part, and move it to `output_file`."""
         have = self.part.stat().st_size if self.part.is_file() else 0
-        known = self._version.read_text() if self._version.is_file() else ""
+        known = self._version.read_text(encoding="utf-8") if self._version.is_file() else ""
         with _answers(url):
             reply = self._ask(url, have, known)
             if reply is not None:
                 self._take(url, reply)
-        os.replace(self.part, output_file)
+        replace(self.part, output_file)
         self._version.unlink(missing_ok=True)
 
     def _ask(self, url: str, have: int, known: str) -> Reply | None:
@@ -93,7 +95,7 @@ class ResumingDownload:
         return reply
 
     def _take(self, url: str, reply: Reply) -> None:
-        self._version.write_text(reply.validator)
+        self._version.write_text(reply.validator, encoding="utf-8")
         done, total = reply.first, reply.total
         if total is not None:
             check_room(self.part, total - done)

@@ -24,6 +24,7 @@ from safetensors.numpy import load, save
 
 from realm.files import make_folder, write_bytes
 from realm.streaming.strict import dump, entries, parse, text, whole
+from realm.systems import open_plain
 
 FORMAT = "realm-bundle"
 SCHEMA = 1
@@ -192,7 +193,7 @@ def _tensors(folder: Path, role: str, listed: object) -> Arrays:
 def _read(path: Path, largest: int, exactly: bool = False) -> bytes:
     """The bytes of a plain file of this folder; links and special files are not opened."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = open_plain(path)
     except OSError as error:
         raise ValueError(
             f"{path}: expected this file, but it cannot be opened ({error.strerror}); {AGAIN}"

@@ -256,6 +256,6 @@ def _to(windows: Windows, device: torch.device) -> Windows:
 def _keep_metrics(path: Path, step: int) -> None:
     """Drop logged lines after `step`: they will be made again, identically."""
     if path.exists():
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         write_text(path, "".join(f"{line}\n" for line in kept))

@@ -20,6 +20,7 @@ from realm.files import make_folder
 from realm.live.outputs import Column, OutputInfo, Outputs, is_behavior, log_columns, values
 from realm.live.sinks import Counters, Sink
 from realm.locks import lock
+from realm.systems import open_file, read_at, write_at
 
 LONGEST_HEADER = 1 << 20  # bytes
 
@@ -97,7 +98,7 @@ class CSVLog(Sink):
             os.ftruncate(self._file, self._whole)  # of what an earlier failure may have left
             done = 0
             while done < len(content):
-                done += os.pwrite(self._file, content[done:], self._whole + done)
+                done += write_at(self._file, content[done:], self._whole + done)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._whole)
@@ -119,7 +120,7 @@ def headings(info: OutputInfo) -> list[str]:
 def _opened(path: Path, may_exist: bool) -> int:
     flags = os.O_RDWR | os.O_CREAT | (0 if may_exist else os.O_EXCL)
     try:
-        return os.open(path, flags, 0o666)
+        return open_file(path, flags)
     except FileExistsError:
         raise ValueError(
             f"{path}: expected a new file for the log, found one that exists; name another, or "
@@ -131,7 +132,7 @@ def _whole_lines(path: Path, file: int, header: str) -> int:
     """How many bytes of the file are whole lines; the first must be the header."""
     size = os.fstat(file).st_size
     expected = header.encode()
-    found = os.pread(file, len(expected), 0)
+    found = read_at(file, len(expected), 0)
     if expected.startswith(found) and len(found) < len(expected):
         return 0  # empty, or cut within the header
     if found != expected:
@@ -139,7 +140,7 @@ def _whole_lines(path: Path, file: int, header: str) -> int:
             f"{path}: expected a log with the columns {header.strip()}, found others; name "
             "another file"
         )
-    while os.pread(file, 1, size - 1) != b"\n":
+    while read_at(file, 1, size - 1) != b"\n":
         size -= 1
     return size
 

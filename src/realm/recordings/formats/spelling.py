@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,8 +21,17 @@ def linked(wanted: Mapping[str, Path]) -> Linked:
     """A folder in which the files have the names that are wanted: the file behind each name."""
     folder = tempfile.TemporaryDirectory(prefix="realm-names-")
     for name, file in wanted.items():
-        (Path(folder.name) / name).symlink_to(file.resolve())
+        _link(Path(folder.name) / name, file.resolve())
     return Linked(Path(folder.name), folder.cleanup)
+
+
+def _link(name: Path, file: Path) -> None:
+    """A link, as far as the system allows: Windows keeps links for some users, and disks apart."""
+    for link in (name.symlink_to, name.hardlink_to):
+        with contextlib.suppress(OSError, NotImplementedError):
+            link(file)
+            return
+    shutil.copyfile(file, name)
 
 
 def ignoring_case(path: Path) -> Path | None:
