@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 import types
 from pathlib import Path
@@ -234,6 +235,21 @@ def test_a_link_is_refused_without_nofollow(windows: Any, tmp_path: Path) -> Non
 
 def test_cpu_time_of_children_is_nought_where_unknown(windows: Any) -> None:
     assert systems.children_cpu_s() == 0.0
+
+
+def test_the_clock_of_windows_is_the_fine_one() -> None:
+    assert systems.clock(True) is time.perf_counter
+    assert systems.clock(False) is time.monotonic
+
+
+def test_a_c_library_without_a_name_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from realm.certify import environment
+
+    def none(name: str | None) -> Any:
+        raise TypeError("LoadLibrary() argument 1 must be str, not None")
+
+    monkeypatch.setattr(environment.ctypes, "CDLL", none)
+    environment.give_memory_back()
 
 
 def test_names_are_linked_or_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

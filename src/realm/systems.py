@@ -11,6 +11,7 @@ import io
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ REPLACE_S = 2.0  # how long Windows is asked again to rename over a file that so
 AGAIN_S = 0.01
 FAR = 0x7FFF_0000  # where Windows locks a byte: none of the file, so that it can be read
 BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+
+
+def clock(windows: bool) -> Callable[[], float]:
+    """Seconds on a clock of the whole machine that never jumps: liblsl's, on every system.
+
+    On Windows `time.monotonic` steps by 16 ms before Python 3.13; `time.perf_counter` is the clock
+    that liblsl has there, and all processes share it too.
+    """
+    return time.perf_counter if windows else time.monotonic
 
 
 def open_file(path: Path | str, flags: int, mode: int = 0o666) -> int:

@@ -83,5 +83,5 @@ def give_memory_back() -> None:
 
     Otherwise a leak could fill that memory first, and no growth would be seen.
     """
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # Windows has no CDLL(None)
         ctypes.CDLL(None).malloc_trim(0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from realm import systems
 from realm.signal.binning import Binning
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ def now_s() -> float:
     return _clock()
 
 
-_clock: Callable[[], float] = time.monotonic
+_clock: Callable[[], float] = systems.clock(systems.WINDOWS)
 
 
 @contextmanager
