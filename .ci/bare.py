@@ -69,7 +69,7 @@ def inside(*extras: str) -> None:
     samples = VOLTS * np.random.default_rng(1).normal(size=(n, TINY.channels))
     names = decoder.bundle.chain.channel_names
     info = RecordingInfo("day", names, "V", RATE_HZ, (), "")
-    write_recording("day.safetensors", info, n, [(np.arange(n) / RATE_HZ, samples)])
+    write_recording("day.safetensors", info, n, [(samples, np.arange(n) / RATE_HZ)])
 
 
 if __name__ == "__main__":
