@@ -175,3 +175,15 @@ def test_a_stray_nwb_file_is_refused_by_name(tmp_path: Path) -> None:
     stray.write_bytes(APPLE_DOUBLE)
     with pytest.raises(ValueError, match=r"\._day\.nwb: expected an HDF5 file"):
         open_recording(stray)
+
+
+def test_a_table_of_bids_begins_when_its_json_says(tmp_path: Path) -> None:
+    from realm.data.usable import CHECKS
+
+    path, name = bids(tmp_path), "sub-01_ses-02_task-reach_physio"
+    (tmp_path / "sub-01" / "sub-01_task-reach_physio.json").write_text('{"StartTime": 2.0}')
+    with open_recording(path) as recording:
+        hand = recording.behavior(name)
+        assert hand.timestamps_s[0] == 2.0
+        for check in CHECKS:
+            check(recording, name, hand)
