@@ -35,7 +35,13 @@ from realm.systems import show_any_text
 # for the rig must work without torch.
 COMMANDS = {
     "Recordings": (recordings.inspect, stages.simulate, datasets.app),
-    "Train and decode": (stages.demo, stages.run, decoders.calibrate, decoders.decode),
+    "Train and decode": (
+        stages.demo,
+        stages.run,
+        decoders.calibrate,
+        decoders.decode,
+        decoders.import_published,
+    ),
     "Results": (
         reports.report,
         reports.compare,

@@ -1,4 +1,4 @@
-"""`realm calibrate`, `decode`, `bundle` and `export`."""
+"""`realm calibrate`, `decode`, `import-published`, `bundle` and `export`."""
 
 from __future__ import annotations
 
@@ -109,6 +109,32 @@ def decode(
         "unit": decoder.behavior_unit_,
     }
     answer(as_json, values, [f"{bins} bins of {decoder.bin_ms:g} ms: {out}"])
+
+
+def import_published(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A released checkpoint, a file of torch.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for the decoder.")],
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a decoder of the released weights of the published system.
+
+    Nothing in the file is run, and every name and shape in it is checked. The decoder has no
+    session yet: calibrate it to one. --set takes keys of the section signal.
+
+    Examples:
+      realm import-published realm_makin.pt --out models/published
+      realm import-published realm_makin.pt --out models/eu --set signal.line_hz=50
+    """
+    with answering(as_json), working(f"importing {file}"):
+        use_threads(1)
+        from realm.decoder.published import import_published as read
+
+        made = read(file, out, overrides or [])
+    said = f"{made.parameters:,} parameters, {made.layers} layers, up to {made.channels} channels"
+    answer(as_json, made._asdict(), [said, f"decoder: {out} (no session yet: realm calibrate)"])
 
 
 def bundle(

@@ -117,7 +117,7 @@ def calibrate_decoder(
                 "and has no head yet, got none; give some seconds of labels"
             )
         _give_head(decoder, session)
-        decoder.recipe = recipe
+        decoder.recipe = decoder.recipe_ = recipe
     facts = {"label_s": label_s, "seed": seed, "session": fingerprint(session), "model": str(model)}
     student = decoder.student_
     budget = {} if label_s is None else {session.session_id: label_s}
@@ -133,7 +133,7 @@ def calibrate_decoder(
         fingerprint=sha256_json(facts | {"recipe": recipe.resolved()}),
         report=progress.training(session.session_id, recipe.calibrate.optimization.steps),
     )
-    if choice.readout == "other sessions":
+    if choice.readout == "other sessions" and decoder.sessions_:
         _borrow_scale(decoder, session)
     decoder.chains_[session.session_id] = session.chain
     decoder.save_pretrained(out)
@@ -322,7 +322,8 @@ def _check_fits(decoder: Decoder, session: PreparedSession, file: Path) -> None:
             f"{file}: expected a session that the decoder does not have, but it knows "
             f"{session.session_id!r}; decode it with realm decode"
         )
-    bands = decoder.chains_[decoder.sessions_[0]].band_names
+    known = list(decoder.chains_.values())  # none, where weights were imported
+    bands = known[0].band_names if known else session.band_names
     if session.band_names != bands:
         raise ValueError(
             f"{file}: expected the bands {', '.join(bands)} as in the decoder, its sampling rate "

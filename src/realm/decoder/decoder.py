@@ -277,6 +277,11 @@ class Decoder(
         return fitted if isinstance(fitted, Recipe) else self.unfitted_recipe()
 
     def _only_session(self) -> str:
+        if not self.sessions_:
+            raise ValueError(
+                "expected a decoder of at least one session, this one has imported weights and "
+                "none yet; adapt it to a recording with realm calibrate"
+            )
         if len(self.sessions_) != 1:
             raise ValueError(
                 f"expected session_id, one of {', '.join(self.sessions_)}: this decoder knows "

@@ -124,6 +124,12 @@ def encoder_of(released: Released, state: Mapping[str, Any]) -> nn.Module:
         ValueError: an array is missing, unknown, of another shape or type, or not finite; the
             message names it.
     """
+    layers = released.settings.layers
+    if layers > len(state):  # before anything is built of it
+        raise ValueError(
+            f"encoder_kwargs: expected n_layers {layers} to fit the {len(state)} arrays; give a "
+            "checkpoint whose settings and arrays belong together"
+        )
     with torch.device("meta"):  # shapes without memory: what a checkpoint says is not believed yet
         make = BidirectionalPublishedEncoder if released.bidirectional else PublishedEncoder
         encoder = make(released.settings)
@@ -133,7 +139,7 @@ def encoder_of(released: Released, state: Mapping[str, Any]) -> nn.Module:
     width = released.settings.d_model
     unread: dict[str, tuple[int, ...]] = {"session_embed.weight": (released.sessions, width)}
     if released.bidirectional:
-        for layer in range(released.settings.layers):
+        for layer in range(layers):
             unread[f"layers.{layer}.causal_proj.weight"] = (width, width)
             unread[f"layers.{layer}.causal_proj.bias"] = (width,)
     _check(state, expected, unread)
