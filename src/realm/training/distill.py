@@ -284,10 +284,10 @@ def distill(
 
 
 def start_from(student: Student, teacher: AnyTeacher) -> None:
-    """Copy the teacher's adapters into the student; of several teachers, those of the first.
+    """Copy the teacher's adapters, or its tokenizer, into the student; of several, the first's.
 
     Raises:
-        ValueError: they differ in width.
+        ValueError: they differ in width, or their tokenizers in size.
     """
     teacher = teacher.first if isinstance(teacher, TeacherEnsemble) else teacher
     if student.d_model != teacher.d_model:
@@ -296,6 +296,15 @@ def start_from(student: Student, teacher: AnyTeacher) -> None:
             f'distill and {teacher.d_model} in pretrain; make them equal or use "fresh"'
         )
     student.adapters.load_state_dict(teacher.adapters.state_dict())
+    ours, theirs = (getattr(m.encoder, "tokenizer", None) for m in (student, teacher))
+    if isinstance(ours, nn.Module) and isinstance(theirs, nn.Module):
+        try:
+            ours.load_state_dict(theirs.state_dict())
+        except RuntimeError as error:
+            raise ValueError(
+                f'distill.start "teacher": expected tokenizers of one size, but they differ '
+                f'({str(error).splitlines()[-1].strip()}); make their sizes equal or use "fresh"'
+            ) from error
 
 
 def _validation_windows(source: WindowSource) -> list[list[Windows]]:

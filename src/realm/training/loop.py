@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -22,6 +23,7 @@ from realm.data.windows import Windows
 from realm.files import append_line, make_folder, write_text
 from realm.nn.losses import LossInput, find_loss
 from realm.progress import Report
+from realm.training.augment import window_seed
 from realm.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from realm.training.config import OptimizationConfig
 from realm.training.optimizer import Optimizer
@@ -166,6 +168,8 @@ class _Run:
     def _update(self) -> dict[str, float]:
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         self.module.train()
+        # what a network drops is a function of the step, also after a resumption
+        torch.manual_seed(window_seed(zlib.crc32(self.fingerprint.encode()), self.step, rank))
         self.optimizer.start_step(self.step)
         windows = [
             _to(w, self.accelerator.device) for w in self.source.batch(self.step, rank, world)
