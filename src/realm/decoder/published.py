@@ -7,7 +7,6 @@ slow potential in the published band. The published features were filtered with 
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,12 +85,12 @@ def _read(file: Path) -> dict[str, Any]:
         )
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{file}: expected arrays, numbers and names alone, but the file holds objects that "
-            "would run code when they are read; nothing was run. Do not use this file"
-        ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, IndexError) as error:
+    except Exception as error:
+        if type(error).__name__ == "UnpicklingError":
+            raise ValueError(
+                f"{file}: expected arrays, numbers and names alone, but the file holds objects "
+                "that would run code when they are read; nothing was run. Do not use this file"
+            ) from error
         raise ValueError(
             f"{file}: expected a file that torch.save wrote, but it cannot be read "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); copy it again"
