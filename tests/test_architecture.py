@@ -280,5 +280,8 @@ def test_nothing_is_pickled(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
+            if called == "torch.load" and path.name == "published.py":  # a foreign file, asked for
+                assert "weights_only=True" in map(ast.unparse, node.keywords), path
+                continue
             assert called not in ("torch.load", "torch.save", "eval", "exec"), f"{path}: {called}"
             assert "allow_pickle" not in {keyword.arg for keyword in node.keywords}, path
