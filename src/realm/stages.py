@@ -91,7 +91,8 @@ class SeedRun:
         config = self.recipe.pretrain
         source = self.source(config.optimization.batch_size)
         teacher = new_teacher(self.sessions, self.own_labels, config.encoder, seed)
-        _check_compact(new_student(self.sessions, self.own_labels, self.recipe.distill, 0), teacher)
+        student = new_student(self.sessions, self.own_labels, self.recipe.distill, 0)
+        _check_compact(student, teacher, config.teachers)
         self.progress.say(f"seed {self.seed}: {name}, {_count(teacher):,} parameters")
         result = pretrain(
             teacher,
@@ -251,10 +252,10 @@ def _count(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _check_compact(student: Student, teacher: Teacher) -> None:
-    ours, theirs = _count(student), _count(teacher)
+def _check_compact(student: Student, teacher: Teacher, teachers: int) -> None:
+    ours, theirs = _count(student), teachers * _count(teacher)
     if ours * 2 > theirs:
         raise ValueError(
-            f"distill.encoder: expected a student of at most half the teacher's {theirs:,} "
+            f"distill.encoder: expected a student of at most half the teachers' {theirs:,} "
             f"parameters, got {ours:,}; make distill.encoder smaller or pretrain.encoder larger"
         )
