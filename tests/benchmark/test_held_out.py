@@ -20,7 +20,7 @@ from realm.benchmark.held_out import SIGNAL_SEEN, UNSEEN, Split, held_out_seed, 
 from realm.benchmark.label_free import Networks, label_free, published_objective
 from realm.benchmark.part import BenchmarkRow, of_part
 from realm.data.prepare import prepare_all
-from realm.data.sessions import PreparedSession
+from realm.data.sessions import CONTENT, PreparedSession, content_sha256
 from realm.evaluation.results import COLUMNS
 from realm.progress import silent
 from realm.simulation.simulate import SimulationConfig, simulate
@@ -100,6 +100,7 @@ def test_no_label_of_another_session_changes_anything(
             with h5py.File(copy, "r+") as file:
                 file["behavior/values"][:] = -7.0 * file["behavior/values"][:][::-1]
                 file["behavior/mask"][:] = file["behavior/mask"][:][::-1]
+                file["provenance"].attrs[CONTENT] = content_sha256(file)
     files = sorted(tmp_path.glob("*.h5"))
     days = {"simA": [path.stem for path in files]}
     again = held_out_seed(recipe(), files, splits_of(days, 1), tmp_path / "out", 0, silent())
@@ -128,6 +129,7 @@ def test_a_label_of_the_new_session_beyond_the_budget_changes_no_training(
         values = file["behavior/values"][:]
         values[start:stop] = np.random.default_rng(0).permutation(values[start:stop]) + 3
         file["behavior/values"][:] = values
+        file["provenance"].attrs[CONTENT] = content_sha256(file)
     scores = []
     for name in ("p", "q"):
         there = [tmp_path / name / path.name for path in files]

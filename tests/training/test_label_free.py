@@ -12,6 +12,7 @@ import torch
 from tiny_recipe import SMALL_RECIPE
 
 from realm.data.prepare import prepare_all
+from realm.data.sessions import CONTENT, content_sha256
 from realm.progress import silent
 from realm.recipe import Recipe, load_recipe
 from realm.simulation.simulate import SimulationConfig, simulate
@@ -57,6 +58,7 @@ def with_other_labels(prepared: Path, folder: Path) -> list[Path]:
         with h5py.File(copy, "r+") as file:
             file["behavior/values"][:] = -7.0 * file["behavior/values"][:][::-1]
             file["behavior/mask"][:] = file["behavior/mask"][:][::-1]
+            file["provenance"].attrs[CONTENT] = content_sha256(file)
     return sorted(folder.glob("*.h5"))
 
 
