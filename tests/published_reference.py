@@ -33,8 +33,8 @@ TEACHER = STUDENT | {"bidirectional": True, "max_sessions": 34, "drop_path_rate"
 BOTH_WAYS = STUDENT | {"bidirectional": True, "n_layers": 8, "expand": 1}
 
 
-def released(kwargs: dict, seed: int = 0) -> dict[str, torch.Tensor]:
-    """Random weights under the names of a released encoder."""
+def released(kwargs: dict, seed: int = 0, spread: float = 0.3) -> dict[str, torch.Tensor]:
+    """Random weights under the names of a released encoder; norms and biases with this spread."""
     generator = torch.Generator().manual_seed(seed)
     width, n, heads = kwargs["d_model"], kwargs["d_state"], 0
     inner = width * kwargs["expand"]
@@ -74,7 +74,8 @@ def released(kwargs: dict, seed: int = 0) -> dict[str, torch.Tensor]:
     for name, shape in shapes.items():
         values = torch.randn(shape, generator=generator)
         fan_in = math.prod(shape[1:])
-        state[name] = values * fan_in**-0.5 if len(shape) > 1 else 0.3 * values
+        drawn = 2 * torch.rand(shape, generator=generator) - 1  # as layers of torch begin
+        state[name] = drawn * fan_in**-0.5 if len(shape) > 1 else spread * values
         if ("norm" in name and name.endswith("weight")) or name.endswith("ssd.D"):
             state[name] += 1
     return state
