@@ -342,7 +342,8 @@ def test_a_former_command_does_its_stage(
 
 def test_help_names_the_exit_codes() -> None:
     said = " ".join(page("").split())
-    assert "0 done, 1 a check failed, 2 wrong input, 130 stopped with Ctrl-C" in said
+    for meaning in ("0 done", "1 a check failed", "2 wrong input", "70 a fault", "130 stopped"):
+        assert meaning in said
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *DATASET])
@@ -717,6 +718,19 @@ def test_a_misspelt_option_or_command_is_refused(command: Command) -> None:
         said = command(*arguments)
         assert said.code == 2
         assert "Traceback" not in said.err
+
+
+def test_a_fault_of_the_program_is_not_a_failed_check(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("an invariant does not hold")
+
+    monkeypatch.setattr(cli, "app", broken)
+    said = command("inspect", "x")
+    assert said.code == 70
+    assert "an invariant does not hold" in said.err
+    assert "fault of the program" in said.err
 
 
 def test_debugging_shows_the_traceback(

@@ -1,14 +1,15 @@
 """The command line: the list of its commands, and one line for an error.
 
-Exit codes: 0 done, 1 a check failed, 2 wrong input, 130 stopped with Ctrl-C. A fault of the
-program itself ends with a traceback and 1.
+Exit codes: 0 done, 1 a check failed, 2 wrong input, 70 a fault of the program itself, which ends
+with a traceback, 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, NoReturn
 
 # Spinning OpenMP threads slow a shared machine many times; this must stand before numpy or torch.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -81,7 +82,8 @@ def options(
 
     Type `realm COMMAND --help` for the options and examples of a command.
 
-    Exit codes: 0 done, 1 a check failed, 2 wrong input, 130 stopped with Ctrl-C.
+    Exit codes: 0 done, 1 a check failed, 2 wrong input, 70 a fault of this program, 130 stopped
+    with Ctrl-C.
     """
 
 
@@ -101,15 +103,26 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
-        own_fault = isinstance(error, ModuleNotFoundError) and str(error.name).startswith("realm")
-        if os.environ.get("REALM_DEBUG") or own_fault:
+        if os.environ.get("REALM_DEBUG"):
             raise
+        if isinstance(error, ModuleNotFoundError) and str(error.name).startswith("realm"):
+            _own_fault()
         console.print(f"[bold red]error:[/] {plain(error)}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             console.print("stopped: finished work is kept; no file is half-written")
         raise
+    except Exception:
+        _own_fault()
 
 
+def _own_fault() -> NoReturn:
+    """Say that the program is at fault, not its input; 1 would say that a check failed."""
+    traceback.print_exc()
+    console.print("error: this is a fault of the program; please report what stands above")
+    sys.exit(OWN_FAULT)
+
+
+OWN_FAULT = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended

@@ -126,7 +126,7 @@ def import_published(
 
     Examples:
       realm import-published realm_makin.pt --out models/published
-      realm import-published realm_makin.pt --out models/eu --set signal.line_hz=50
+      realm import-published realm_makin.pt --out eu --set signal.line_hz=50
     """
     with answering(as_json), working(f"importing {file}"):
         use_threads(1)
