@@ -288,7 +288,7 @@ def test_all_commands_are_in_a_group_and_the_former_ones_in_none() -> None:
     shown = re.findall(r"^  ([a-z]\S*) ", text, re.MULTILINE)
     assert sorted(shown) == sorted([*COMMANDS, "dataset"])
     assert not re.search(r"^Commands:", text, re.MULTILINE)
-    assert len(COMMANDS) + len(DATASET) == 18
+    assert len(COMMANDS) + len(DATASET) == 19
     titles = re.findall(r"^(\S.*):$", text, re.MULTILINE)
     assert titles == [*cli.COMMANDS, "Options"]
 
@@ -342,7 +342,7 @@ def test_a_former_command_does_its_stage(
 
 def test_help_names_the_exit_codes() -> None:
     said = " ".join(page("").split())
-    for meaning in ("0 done", "1 a check failed", "2 wrong input", "70 a fault", "130 stopped"):
+    for meaning in ("0 done", "1 check failed", "2 wrong input", "70 own fault", "130 Ctrl-C"):
         assert meaning in said
 
 
@@ -670,7 +670,7 @@ def test_a_run_of_another_recipe(
     said = command(
         "run", small_recipe, "--data", data, "--out", finished, "--set", "pretrain.task_weight=0.1"
     )
-    refused(said, finished, "another configuration", "choose another output folder")
+    refused(said, finished, "pretrain.task_weight is 0.1 and was 0.5", "choose another folder")
 
 
 def test_a_model_that_is_damaged_or_absent(

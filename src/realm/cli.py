@@ -82,8 +82,7 @@ def options(
 
     Type `realm COMMAND --help` for the options and examples of a command.
 
-    Exit codes: 0 done, 1 a check failed, 2 wrong input, 70 a fault of this program, 130 stopped
-    with Ctrl-C.
+    Exit codes: 0 done, 1 check failed, 2 wrong input, 70 own fault, 130 Ctrl-C.
     """
 
 

@@ -128,7 +128,7 @@ def test_prepared_again_only_if_something_changed(recording_path: Path, tmp_path
 def test_provenance(recording_path: Path, prepared_dir: Path) -> None:
     session = PreparedSession.load(prepared_dir / "simA_day0.h5")
     assert session.provenance["settings"]["signal"] == SIGNAL.to_dict() | {"slow_hz": [0.3, 45.0]}
-    assert session.provenance["settings"]["data"] == DATA.model_dump()
+    assert session.provenance["settings"]["data"] == DATA.model_dump(mode="json")
     assert len(session.provenance["input_sha256"]) == 64
 
 

@@ -37,8 +37,10 @@ TICK_S = BLOCK / RATE_HZ
 LATE_S, HOLD_S = SETTINGS.late_ms / 1000, SETTINGS.hold_ms / 1000
 SLACK_S = 2 * TICK_S  # rows are looked at once a tick
 # A row is given at most late_ms and hold_ms after its time stamp, and the next at most late_ms
-# later. A time stamp may be ahead of the truth by AHEAD_S, and is not believed if it is more.
-OLDEST_S = LATE_S + HOLD_S + LATE_S + AHEAD_S + SLACK_S
+# later. A time stamp may be ahead of the truth by AHEAD_S, and is not believed if it is more. Rows
+# come once a bin, so a row is a bin older before the next one comes.
+BIN_S = PER_BIN / RATE_HZ
+OLDEST_S = LATE_S + HOLD_S + LATE_S + AHEAD_S + SLACK_S + BIN_S
 KINDS = (
     "good",
     "late",
@@ -311,7 +313,7 @@ class Simulation:
         assert not last.held, self._told("held after a second of good data")
         assert not last.neutral, self._told("neutral after a second of good data")
         age_s = self.clock.now_s - last.taken_s
-        assert age_s <= LATE_S, self._told(f"{age_s:.2f} s old after good data")
+        assert age_s <= LATE_S + BIN_S + 1e-6, self._told(f"{age_s:.2f} s old after good data")
 
     def _check_the_end(self) -> None:
         last, samples, bins = self.effector.last, self.status.samples, self.status.bins

@@ -201,7 +201,7 @@ def test_times_that_go_backward_leave_no_file(tmp_path: Path) -> None:
 def test_replay_gives_every_sample_once_in_order(tmp_path: Path) -> None:
     source = ReplaySource(written(tmp_path / "r"), speed=np.inf)
     info = source.open()
-    assert info == ("rat-1", ("a", "b", "c"), RATE_HZ, "uV")
+    assert info == ("rat-1", ("a", "b", "c"), RATE_HZ, "uV", ())
     blocks = played(source)
     np.testing.assert_array_equal(np.concatenate([b.samples for b in blocks]), samples())
     firsts = np.cumsum([0, *(len(b.times_s) for b in blocks)])[:-1]

@@ -60,7 +60,7 @@ def benchmark(
     bench = Benchmark(
         recipe, tuple(find_recordings(data)), tuple(prepared), out, jobs, progress or silent()
     )
-    skipped = {name: reason for name, part in PARTS.items() if (reason := part.impossible(bench))}
+    skipped = {name: reason for name in PARTS if (reason := _impossible(name, bench, chosen))}
     rows: list[BenchmarkRow] = []
     for name in PARTS:
         if name in skipped:
@@ -70,6 +70,16 @@ def benchmark(
     outcome = Outcome(bench, rows, skipped)
     write_outcome(outcome)
     return outcome
+
+
+def _impossible(name: str, bench: Benchmark, chosen: Sequence[str]) -> str | None:
+    """Why a part cannot be done; wrong settings are an error only where the part is asked for."""
+    try:
+        return PARTS[name].impossible(bench)
+    except ValueError as error:
+        if name in chosen:
+            raise
+        return str(error)
 
 
 def _rows_of(name: str, bench: Benchmark, *, do: bool) -> list[BenchmarkRow]:

@@ -231,6 +231,9 @@ def _is_number(text: str) -> bool:
     return True
 
 
+LARGE_BYTES = 64 << 20  # a smaller array costs little, even if most of it is missing
+
+
 def _zarr(path: Path) -> Container:
     import zarr
 
@@ -238,7 +241,15 @@ def _zarr(path: Path) -> Container:
 
     def get(name: str) -> StoredArray | None:
         node = root.get(name)
-        return StoredArray(node) if isinstance(node, zarr.Array) else None
+        if not isinstance(node, zarr.Array):
+            return None
+        if node.nbytes > LARGE_BYTES and 2 * node.nchunks_initialized < node.nchunks:
+            raise ValueError(
+                f"{path}: expected the {node.nchunks} parts of {name!r} that its shape "
+                f"{node.shape} asks for, found {node.nchunks_initialized}; the recording is damaged "
+                "or not whole, copy it again"
+            )
+        return StoredArray(node)
 
     def text(name: str) -> list[str] | None:
         found = get(name)

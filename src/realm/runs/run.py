@@ -72,7 +72,8 @@ def run(
     """
     out = make_folder(out)
     check_jobs(jobs)
-    with Lock(out) if Accelerator().is_main_process else nullcontext():
+    main = Accelerator(cpu=not torch.cuda.is_available()).is_main_process
+    with Lock(out) if main else nullcontext():
         return _run(recipe, data, out, until, jobs, cluster, progress)
 
 
