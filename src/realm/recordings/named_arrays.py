@@ -232,6 +232,7 @@ def _is_number(text: str) -> bool:
 
 
 LARGE_BYTES = 64 << 20  # a smaller array costs little, even if most of it is missing
+MOST_COMPRESSED = 2000  # more than compression makes of zeros
 
 
 def _zarr(path: Path) -> Container:
@@ -243,11 +244,11 @@ def _zarr(path: Path) -> Container:
         node = root.get(name)
         if not isinstance(node, zarr.Array):
             return None
-        if node.nbytes > LARGE_BYTES and 2 * node.nchunks_initialized < node.nchunks:
+        stored = sum(f.stat().st_size for f in (path / name).rglob("*") if f.is_file())
+        if node.nbytes > max(LARGE_BYTES, MOST_COMPRESSED * stored):
             raise ValueError(
-                f"{path}: expected the {node.nchunks} parts of {name!r} that its shape "
-                f"{node.shape} asks for, found {node.nchunks_initialized}; the recording is damaged "
-                "or not whole, copy it again"
+                f"{path}: expected the data that the shape {node.shape} of {name!r} asks for, "
+                f"found {stored} bytes; it is damaged or not whole, copy it again"
             )
         return StoredArray(node)
 
