@@ -77,7 +77,7 @@ def _impossible(name: str, bench: Benchmark, chosen: Sequence[str]) -> str | Non
     try:
         return PARTS[name].impossible(bench)
     except ValueError as error:
-        if name in chosen:
+        if name in chosen or "main" in chosen:
             raise
         return str(error)
 
