@@ -38,7 +38,7 @@ from realm.benchmark.label_free import Networks, label_free, published_objective
 from realm.benchmark.part import BenchmarkRow, of_part, read_rows, write_rows
 from realm.data.sessions import PreparedSession
 from realm.data.windows import Windows, WindowSource
-from realm.decoder.calibration import add_session, choose_readout
+from realm.decoder.calibration import add_session, choose_readout, window_source
 from realm.evaluation.results import LabelBudget
 from realm.files import read_json, sha256_json, write_json
 from realm.methods.experiment import (
@@ -434,15 +434,6 @@ def knowing(student: Student, session: PreparedSession, label_s: float | None) -
     else:
         add_session(student, session, scale)
     return student
-
-
-def window_source(
-    sessions: Sequence[PreparedSession], recipe: Recipe, batch_size: int, seed: int
-) -> WindowSource:
-    """Training windows of these sessions; shorter ones where the labels are."""
-    bins = round(recipe.data.window_s * 1000 / sessions[0].bin_ms)
-    longest = min(stop - start for start, stop in (s.splits["train"] for s in sessions))
-    return WindowSource(sessions, window_bins=min(bins, longest), batch_size=batch_size, seed=seed)
 
 
 def seconds(label_s: LabelBudget) -> float | None:

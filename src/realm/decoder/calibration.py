@@ -184,36 +184,10 @@ def choose_readout(
     if tried["other sessions"] > tried["frozen"]:
         untrained = ("other sessions", as_it_was)
         student.load_state_dict(as_it_was.state_dict())
-    result = _trained(student, view, recipe, distilled, folder, seed, fingerprint, report)
-    cpu_s = time.process_time() - begun
-    if result.best_step == 0:  # no step of the training was better
-        student.load_state_dict(untrained[1].state_dict())
-        return Choice(untrained[0], tried, cpu_s)
-    return Choice("trained", tried | {"trained": result.best_score}, cpu_s)
-
-
-def _trained(
-    student: Student,
-    view: PreparedSession,
-    recipe: Recipe,
-    distilled: DistillConfig,
-    folder: Path,
-    seed: int,
-    fingerprint: str,
-    report: Report | None,
-) -> TrainingResult:
-    """Train as `recipe.calibrate` says, on the training span of `view` alone."""
-    start, stop = view.splits["train"]
-    source = WindowSource(
-        [view],
-        window_bins=min(round(recipe.data.window_s * 1000 / view.bin_ms), stop - start),
-        batch_size=recipe.calibrate.optimization.batch_size,
-        seed=seed,
-    )
-    return calibrate(
+    result = calibrate(
         student,
         view,
-        source,
+        window_source([view], recipe, recipe.calibrate.optimization.batch_size, seed),
         recipe.calibrate,
         distilled,
         folder,
@@ -221,6 +195,20 @@ def _trained(
         fingerprint=fingerprint,
         report=report,
     )
+    cpu_s = time.process_time() - begun
+    if result.best_step == 0:  # no step of the training was better
+        student.load_state_dict(untrained[1].state_dict())
+        return Choice(untrained[0], tried, cpu_s)
+    return Choice("trained", tried | {"trained": result.best_score}, cpu_s)
+
+
+def window_source(
+    sessions: Sequence[PreparedSession], recipe: Recipe, batch_size: int, seed: int
+) -> WindowSource:
+    """Training windows of these sessions; shorter ones where the labels are."""
+    bins = round(recipe.data.window_s * 1000 / sessions[0].bin_ms)
+    longest = min(stop - start for start, stop in (s.splits["train"] for s in sessions))
+    return WindowSource(sessions, window_bins=min(bins, longest), batch_size=batch_size, seed=seed)
 
 
 def calibrate_student(
