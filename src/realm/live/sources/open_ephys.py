@@ -11,17 +11,17 @@ from collections import deque
 from typing import NoReturn
 
 from realm.live.clock import now_s
-from realm.live.sources import UNITS, Block, Source, SourceLostError, StreamInfo
+from realm.live.sources import UNITS, Block, SourceLostError, StreamInfo
 from realm.live.sources.counted import CountedTimes
 from realm.live.sources.open_ephys_format import TOPIC, Assembly, Layout, Piece, Whole, decode
-from realm.live.sources.subscription import Subscription
+from realm.live.sources.subscription import Subscriber, Subscription
 from realm.live.zmq_format import check_address
 
 OPEN_S = 2.0  # longest wait for two blocks
 MOST_WAITING = 100_000  # messages, one for each channel and block
 
 
-class OpenEphysSource(Source):
+class OpenEphysSource(Subscriber):
     """The ZMQ Interface at an address.
 
     Args:
@@ -42,8 +42,7 @@ class OpenEphysSource(Source):
                 "correct it"
             )
         self.address, self._unit, self._open_s = address, unit, open_s
-        self.refused_messages, self.refused_because = 0, ""
-        self._subscription: Subscription | None = None
+        super().__init__()
         self._layout: Layout | None = None
         self._names: dict[int, str] = {}
         self._assembly = Assembly()
@@ -59,7 +58,7 @@ class OpenEphysSource(Source):
         )
         before, until, begun = self.refused_messages, now_s() + self._open_s, False
         while now_s() < until:
-            piece = self._received(until - now_s())
+            piece = self._received(until - now_s(), decode)
             if piece is None:
                 continue
             if piece.layout != self._layout:
@@ -88,7 +87,7 @@ class OpenEphysSource(Source):
             raise SourceLostError(f"open-ephys:{self.address}: not open")
         until = now_s() + timeout_s
         while not self._blocks:
-            piece = self._received(max(0.0, until - now_s()))
+            piece = self._received(max(0.0, until - now_s()), decode)
             if piece is not None:
                 self._check(piece)
                 for whole in self._assembly.add(piece):
@@ -99,9 +98,8 @@ class OpenEphysSource(Source):
 
     def close(self) -> None:
         """Disconnect; see `Source`."""
-        if self._subscription is not None:
-            self._subscription.close()
-        self._subscription = self._layout = None
+        super().close()
+        self._layout = None
         self._blocks.clear()
 
     def _begin(self, layout: Layout) -> None:
@@ -128,21 +126,6 @@ class OpenEphysSource(Source):
         self._next = whole.first + count
         times = self._times.times(whole.first, count, now_s())
         self._blocks.append(Block(whole.samples, times, whole.first))
-
-    def _received(self, timeout_s: float) -> Piece | None:
-        """One message; None if none came in time, or none that is in the format."""
-        assert self._subscription is not None
-        try:
-            frames = self._subscription.receive(timeout_s)
-        except SourceLostError:
-            self.close()
-            raise
-        try:
-            return None if frames is None else decode(frames)
-        except ValueError as error:
-            self.refused_messages += 1
-            self.refused_because = str(error)
-            return None
 
     def _lost(self, why: str) -> NoReturn:
         self.close()

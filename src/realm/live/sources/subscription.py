@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import zmq
 
-from realm.live.sources import SourceLostError
+from realm.live.sources import Source, SourceLostError
 from realm.live.zmq_format import LARGEST_FRAME
 
+Message = TypeVar("Message")
 MOST_WAITING = 1_000  # messages; beyond them the newest are dropped
 
 
@@ -55,3 +57,39 @@ class Subscription:
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close(linger=0)
+
+
+class Subscriber(Source):
+    """What sources of a ZeroMQ publisher share: a connection, and the messages they refuse.
+
+    Attributes:
+        refused_messages: messages so far that were not in the format and were ignored.
+        refused_because: what was wrong with the last of them.
+    """
+
+    def __init__(self) -> None:
+        self.refused_messages, self.refused_because = 0, ""
+        self._subscription: Subscription | None = None
+
+    def close(self) -> None:
+        """Disconnect; see `Source`."""
+        if self._subscription is not None:
+            self._subscription.close()
+        self._subscription = None
+
+    def _received(
+        self, timeout_s: float, decode: Callable[[list[bytes]], Message]
+    ) -> Message | None:
+        """One message; None if none came in time, or none that is in the format."""
+        assert self._subscription is not None
+        try:
+            frames = self._subscription.receive(timeout_s)
+        except SourceLostError:
+            self.close()
+            raise
+        try:
+            return None if frames is None else decode(frames)
+        except ValueError as error:
+            self.refused_messages += 1
+            self.refused_because = str(error)
+            return None

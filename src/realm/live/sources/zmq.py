@@ -8,14 +8,14 @@ one frame is at most `LARGEST_FRAME` bytes. The connection shows that a sender w
 from __future__ import annotations
 
 from realm.live.clock import check_clock, now_s
-from realm.live.sources import Block, Source, SourceLostError, StreamInfo
-from realm.live.sources.subscription import Subscription
+from realm.live.sources import Block, SourceLostError, StreamInfo
+from realm.live.sources.subscription import Subscriber, Subscription
 from realm.live.zmq_format import SAMPLES_TOPIC, Samples, check_address, decode_samples
 
 OPEN_S = 2.0  # longest wait for the first message
 
 
-class ZMQSource(Source):
+class ZMQSource(Subscriber):
     """The publisher at an address.
 
     Args:
@@ -30,8 +30,7 @@ class ZMQSource(Source):
     def __init__(self, address: str, *, open_s: float = OPEN_S) -> None:
         check_address(address, f"source zmq:{address}")
         self.address, self._open_s = address, open_s
-        self.refused_messages, self.refused_because = 0, ""
-        self._subscription: Subscription | None = None
+        super().__init__()
         self._first: Samples | None = None  # what the open stream is; its block is read first
         self._waiting: Block | None = None
 
@@ -43,7 +42,7 @@ class ZMQSource(Source):
         before, until = self.refused_messages, now_s() + self._open_s
         first = None
         while first is None and now_s() < until:
-            first = self._next(until - now_s())
+            first = self._received(until - now_s(), decode_samples)
         if first is None:
             self.close()
             refused = self.refused_messages - before
@@ -66,7 +65,7 @@ class ZMQSource(Source):
         if self._waiting is not None:
             block, self._waiting = self._waiting, None
             return block
-        received = self._next(timeout_s)
+        received = self._received(timeout_s, decode_samples)
         if received is None:
             return None
         if (received.stream_id, received.info) != (self._first.stream_id, self._first.info):
@@ -75,24 +74,8 @@ class ZMQSource(Source):
 
     def close(self) -> None:
         """Disconnect; see `Source`."""
-        if self._subscription is not None:
-            self._subscription.close()
-        self._subscription = self._first = self._waiting = None
-
-    def _next(self, timeout_s: float) -> Samples | None:
-        """One message; None if none came in time, or none that is in the format."""
-        assert self._subscription is not None
-        try:
-            frames = self._subscription.receive(timeout_s)
-        except SourceLostError:
-            self.close()
-            raise
-        try:
-            return None if frames is None else decode_samples(frames)
-        except ValueError as error:
-            self.refused_messages += 1
-            self.refused_because = str(error)
-            return None
+        super().close()
+        self._first = self._waiting = None
 
     def _lost(self, why: str) -> None:
         self.close()
